@@ -1,0 +1,365 @@
+"""The one door from a node to the outside world.
+
+Every node function that touches anything takes a Context first. Each of its parts asks Permissions
+before it asks the service, so a grant that is missing is missed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Unpack
+
+from phloem.runtime.errors import InputError, ServiceError
+from phloem.runtime.grants import Permissions, is_url
+from phloem.runtime.services import (
+    CollectionsService,
+    HttpAnswer,
+    HttpService,
+    ModelsService,
+    Sampling,
+)
+from phloem.runtime.values import Collection, Hit, Message
+
+__all__ = ["Collections", "Context", "Files", "Http", "Models", "Scope", "Services"]
+
+Result = TypeVar("Result")
+
+DEFAULT_MODEL = "local:demo"
+DEFAULT_EMBEDDING = "local:minilm"
+
+
+class Services:
+    """The services of one process, each made when it is first asked for.
+
+    `makers` has a function of no arguments for each name; a name without one is a ServiceError.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers = dict(makers)
+        self._made: dict[str, Any] = {}
+
+    def get(self, name: str) -> Any:
+        if name not in self._made:
+            maker = self._makers.get(name)
+            if maker is None:
+                raise ServiceError(f"nothing installed provides {name}", hint="Install phloem with its built-in nodes.")
+            self._made[name] = maker()
+        return self._made[name]
+
+    async def close(self) -> None:
+        """Let go of what the services hold (connections, models)."""
+        for service in self._made.values():
+            close = getattr(service, "close", None)
+            if close is not None:
+                await close()
+        self._made.clear()
+
+
+@dataclass(slots=True)
+class Scope:
+    """What the nodes of one run share."""
+
+    run: str
+    services: Services
+    permissions: Permissions
+    model: str = DEFAULT_MODEL
+    seed: int = 0
+    pool: Executor | None = None
+    cancelled: bool = False
+    trusted_models: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Context:
+    """What a node function is given to reach the outside world, once per call.
+
+    `key` is the same for every attempt at the same piece of work: hand it to services that accept an
+    idempotency key. `seed` differs between nodes and is the same in a repeated run.
+    """
+
+    scope: Scope
+    node: str
+    key: str = ""
+    seed: int = 0
+    on_progress: Callable[[float | None, str], None] = lambda fraction, message: None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    written: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the run is to stop: long loops look at it."""
+        return self.scope.cancelled
+
+    @property
+    def models(self) -> Models:
+        return Models(self)
+
+    @property
+    def http(self) -> Http:
+        return Http(self)
+
+    @property
+    def files(self) -> Files:
+        return Files(self)
+
+    @property
+    def collections(self) -> Collections:
+        return Collections(self)
+
+    def progress(self, fraction: float | None = None, message: str = "") -> None:
+        """Show how far the node has come: a fraction of 1 if it is known, and a few words."""
+        self.on_progress(fraction, message)
+
+    def log(self, message: str) -> None:
+        """Show a line beside the node."""
+        self.on_progress(None, message)
+
+    def count_tokens(self, read: int, written: int) -> None:
+        """Add to the node's tokens. The models do it by themselves."""
+        self.tokens_in += read
+        self.tokens_out += written
+
+    async def in_thread(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+        """`function(…)` without holding up the other nodes: for work of more than a few milliseconds."""
+        call = partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self.scope.pool, call)
+
+
+@dataclass(slots=True)
+class Models:
+    """Language and embedding models. An empty `model` is the run's default."""
+
+    context: Context
+
+    def generate(self, prompt: str, *, model: str = "", **sampling: Unpack[Sampling]) -> AsyncIterator[str]:
+        """The continuation of `prompt`, piece by piece."""
+        return self._service.generate(self.name(model), prompt, sampling, self.context.count_tokens)
+
+    def chat(
+        self, messages: Sequence[Message], *, model: str = "", **sampling: Unpack[Sampling]
+    ) -> AsyncIterator[str]:
+        """The next turn of a conversation, piece by piece."""
+        return self._service.chat(self.name(model), messages, sampling, self.context.count_tokens)
+
+    async def structured(
+        self,
+        prompt: str,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        pattern: str | None = None,
+        choices: Sequence[str] | None = None,
+        model: str = "",
+        **sampling: Unpack[Sampling],
+    ) -> Any:
+        """An answer that fits the one of `schema`, `pattern` and `choices` that is given."""
+        form: dict[str, Any] = {"schema": schema, "pattern": pattern, "choices": choices}
+        given = {name: value for name, value in form.items() if value is not None}
+        return await self._service.structured(self.name(model), prompt, given, sampling, self.context.count_tokens)
+
+    async def embed(self, texts: Sequence[str], *, model: str = "") -> list[list[float]]:
+        """One vector of unit length per text."""
+        return await self._service.embed(self.name(model, embedding=True), texts)
+
+    async def identity(self, model: str = "", *, embedding: bool = False) -> str:
+        """A text that changes when the model's answers may: a part of what a model node's result depends on."""
+        return await self._service.identity(self.name(model, embedding=embedding))
+
+    def name(self, model: str, *, embedding: bool = False) -> str:
+        """The full name of a model, if it may be used."""
+        full = model or (DEFAULT_EMBEDDING if embedding else self.context.scope.model)
+        provider, colon, rest = full.partition(":")
+        if not colon or len(provider) == 1:
+            provider, rest = "local", full
+        permissions = self.context.scope.permissions
+        if provider != "local":
+            permissions.require("spend", provider)
+        elif rest.endswith(".gguf") or os.sep in rest:
+            trusted = full in self.context.scope.trusted_models
+            rest = str(permissions.path(rest) if trusted else permissions.read(rest))
+        return f"{provider}:{rest}"
+
+    @property
+    def _service(self) -> ModelsService:
+        service: ModelsService = self.context.scope.services.get("models")
+        return service
+
+
+@dataclass(slots=True)
+class Http:
+    """The network."""
+
+    context: Context
+
+    async def request(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 30.0,
+        limit: int = 20_000_000,
+    ) -> HttpAnswer:
+        """One exchange with the server of `url`, redirects followed. `timeout` in seconds, `limit` in bytes."""
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"{url[:200]!r} is not a web address", hint="It begins with http:// or https://.")
+        self.context.scope.permissions.net(url)
+        service: HttpService = self.context.scope.services.get("http")
+        return await service.request(
+            self.context.scope.permissions, method, url, headers=headers or {}, body=body, timeout=timeout, limit=limit
+        )
+
+
+@dataclass(slots=True)
+class Files:
+    """The disk. Paths are relative to the workflow's folder; these calls block, so they belong in a thread."""
+
+    context: Context
+
+    def read(self, path: str, *, limit: int = 200_000_000) -> bytes:
+        """The bytes of a file of at most `limit` bytes. InputError if there is none, or a larger one."""
+        real = self._readable(path)
+        try:
+            if real.stat().st_size > limit:
+                raise InputError(f"{path} is larger than {limit:,} bytes", hint="Split it, or raise the limit.")
+            return real.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {_reason(error)}") from error
+
+    def list(self, folder: str, pattern: str = "*") -> list[str]:
+        """The files below `folder` whose path in it matches the glob `pattern`, sorted, as absolute paths."""
+        real = self._readable(folder)
+        if not real.is_dir():
+            raise InputError(f"{folder} is not a folder")
+        found = []
+        for one in real.glob(pattern):
+            inside = one.is_file() and one.resolve().is_relative_to(real)
+            if inside:
+                found.append(str(one))
+        return sorted(found)
+
+    def write(self, path: str, data: bytes, *, mode: Literal["replace", "append", "new"] = "replace") -> str:
+        """Write a file, making its folders; the absolute path. A reader never sees half of a replaced file."""
+        real = self.context.scope.permissions.write(path)
+        try:
+            real.parent.mkdir(parents=True, exist_ok=True)
+            if mode == "replace":
+                replace_file(real, data)
+            else:
+                with real.open("ab" if mode == "append" else "xb") as file:
+                    file.write(data)
+        except FileExistsError as error:
+            raise InputError(f"{path} is already there", hint="Choose mode replace or append.") from error
+        except OSError as error:
+            raise ServiceError(f"cannot write {path}: {_reason(error)}") from error
+        self.context.written.append(("file", str(real), file_digest(real)))
+        return str(real)
+
+    def digest(self, path: str) -> str:
+        """A hash of the file's content; empty if it cannot be read."""
+        return file_digest(self._readable(path))
+
+    def _readable(self, path: str) -> Path:
+        if is_url(path):
+            raise InputError(f"{path[:200]!r} is a web address, not a file")
+        if "\0" in path:
+            raise InputError("a path cannot hold the character NUL")
+        return self.context.scope.permissions.read(path)
+
+
+@dataclass(slots=True)
+class Collections:
+    """The vector stores of the home. See CollectionsService for the errors."""
+
+    context: Context
+
+    async def add(
+        self,
+        name: str,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        vectors: Sequence[Sequence[float]],
+        metadata: Sequence[Mapping[str, Any]],
+        *,
+        model: str,
+    ) -> Collection:
+        """Put texts with their vectors in, replacing what has the same id; the collection is made if need be."""
+        collection = await self._service.add(name, model, ids, texts, vectors, metadata)
+        self.context.written.append(("collection", "\n".join([name, *ids]), await self._service.digest(name, ids)))
+        return collection
+
+    async def search(
+        self, name: str, vector: Sequence[float], k: int, where: Mapping[str, Any] | None = None
+    ) -> list[Hit]:
+        """The `k` nearest to `vector`, nearest first; `where` filters by metadata as Chroma does."""
+        return await self._service.search(name, vector, k, where)
+
+    async def about(self, name: str) -> Collection | None:
+        """The collection of that name, if there is one."""
+        return await self._service.about(name)
+
+    async def state(self, name: str) -> str:
+        """A text that changes whenever the collection's content does."""
+        return await self._service.state(name)
+
+    @property
+    def _service(self) -> CollectionsService:
+        service: CollectionsService = self.context.scope.services.get("collections")
+        return service
+
+
+def file_digest(path: Path) -> str:
+    """A hash of a file's content; empty if it cannot be read."""
+    import hashlib
+
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except OSError:
+        return ""
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, make it durable, and put it in its place; OSError leaves the old file whole."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+        os.chmod(beside, mode)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, where the system lets a folder be synced."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,113 @@
+"""What a node is: its ports, what it may touch, how it runs, and a worked example."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from phloem.runtime.ports import Port, Ports, PortType
+
+__all__ = ["Effect", "Example", "Migration", "Need", "NodeKind", "Runs"]
+
+Effect = Literal["pure", "reads", "writes", "chance"]
+Runs = Literal["inline", "task", "thread"]
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something a kind asks to touch: a word (`net`, `read`, `write`, `model`, …) and the input naming it.
+
+    Written `"net:url"` in a declaration: the host in the input `url`. Without an input (`"browser"`)
+    the need has no scope.
+    """
+
+    word: str
+    port: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Need:
+        word, _, port = text.partition(":")
+        return cls(word, port or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A worked example: given these inputs (settings among them), these outputs.
+
+    `files` are written beside the workflow first; `pages` are what the named URLs answer. An output
+    given as `...` is shown as whatever comes; floats agree to three digits.
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKind:
+    """A kind of node, whoever wrote it.
+
+    `function` takes the inputs by name (after a Context, if `takes_context`) and returns the output's
+    value; with several outputs a tuple in their order or a dict by name. `ports` tells, from the
+    settings written down and the types of the links, which ports a node has when that varies.
+    `stamp(context, inputs)` tells what the result depends on besides the inputs: a text that becomes
+    part of the cache key, or None when this call must not be cached. `streams` names the output that
+    an async-iterator function fills piece by piece.
+    """
+
+    id: str
+    version: int
+    title: str
+    about: str
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, PortType]
+    function: Callable[..., Any]
+    effect: Effect = "pure"
+    runs: Runs = "inline"
+    needs: tuple[Need, ...] = ()
+    takes_context: bool = False
+    streams: str | None = None
+    ports: Callable[[Mapping[str, Any], Mapping[str, PortType]], Ports] | None = None
+    stamp: Callable[..., Any] | None = None
+    skips_unlit: bool = True
+    examples: tuple[Example, ...] = ()
+    migrations: Mapping[int, Migration] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The id with the version, as a workflow file writes it: `text.split@1`."""
+        return f"{self.id}@{self.version}"
+
+    @property
+    def family(self) -> str:
+        """What stands before the dot: the palette's category."""
+        return self.id.partition(".")[0]
+
+    @property
+    def digest(self) -> str:
+        """A hash of the code behind the kind: part of every cache key, so a changed node runs again."""
+        return code_digest(self.function.__module__)
+
+
+@lru_cache(maxsize=256)
+def code_digest(module: str) -> str:
+    """A hash of the package that `module` belongs to (at most 500 source files), or of its one file."""
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    if file is None:
+        return f"module {module}"
+    path = Path(file)
+    in_package = getattr(loaded, "__package__", "")
+    files = sorted(path.parent.rglob("*.py"))[:500] if in_package else [path]
+    digest = hashlib.blake2b(digest_size=16)
+    for source in files if path in files else [*files, path]:
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

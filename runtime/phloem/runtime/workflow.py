@@ -1,0 +1,127 @@
+"""What the user drew: inputs, nodes, links and outputs. A value; an edit makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from phloem.runtime.ports import PortType
+
+__all__ = ["Input", "Node", "OnError", "Retry", "Source", "Workflow"]
+
+INPUT = "input"
+"""The name under which links reach the workflow's own inputs; no node may have it as its id."""
+
+
+class Source(NamedTuple):
+    """Where a link comes from: an output port of a node, or, with `node` = `input`, a workflow input."""
+
+    node: str
+    port: str
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A value the workflow is given from outside. `value` stands in when none is given."""
+
+    type: PortType
+    about: str = ""
+    value: Any = None
+    has_value: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again up to `times` times, first after `wait` seconds, each wait `backoff` times the one before."""
+
+    times: int = 0
+    wait: float = 1.0
+    backoff: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class OnError:
+    """What a node's failure means: `stop` the run, `skip` what hangs on it, use `default` values, or
+    `route` it to the output `error`."""
+
+    action: str = "stop"
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One box. `links` says where inputs come from, `set` holds values written down.
+
+    `timeout` is in seconds; `cache` overrules whether results are kept; `extra` holds what the file
+    says beyond what this version knows, so that saving loses nothing.
+    """
+
+    kind: str
+    links: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    set: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    note: str = ""
+    disabled: bool = False
+    retry: Retry = Retry()
+    timeout: float | None = None
+    on_error: OnError = OnError()
+    cache: bool | None = None
+    listed: frozenset[str] = frozenset()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """Inputs, nodes by id, and outputs. `layout` is the editor's; the engine never reads it."""
+
+    title: str = ""
+    about: str = ""
+    model: str = ""
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    outputs: Mapping[str, Source] = field(default_factory=dict)
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_node(self, id: str, node: Node) -> Workflow:
+        """The same with `node` under `id`, new or in place of what was there."""
+        return replace(self, nodes={**self.nodes, id: node})
+
+    def without_node(self, id: str) -> Workflow:
+        """The same without a node, the links from it, and the outputs it gave."""
+        nodes = {
+            name: replace(node, links=_without(node.links, id)) for name, node in self.nodes.items() if name != id
+        }
+        outputs = {name: source for name, source in self.outputs.items() if source.node != id}
+        layout = {name: place for name, place in self.layout.items() if name != id}
+        return replace(self, nodes=nodes, outputs=outputs, layout=layout)
+
+    def with_links(self, id: str, port: str, *sources: Source) -> Workflow:
+        """The same with exactly these links into a port; with none, the port is unlinked."""
+        node = self.nodes[id]
+        links = {name: old for name, old in node.links.items() if name != port}
+        if sources:
+            links[port] = sources
+        return self.with_node(id, replace(node, links=links))
+
+    def with_setting(self, id: str, name: str, value: Any) -> Workflow:
+        """The same with a value written into a node."""
+        node = self.nodes[id]
+        return self.with_node(id, replace(node, set={**node.set, name: value}))
+
+    def edges(self) -> dict[str, tuple[str, ...]]:
+        """For each node, the nodes it takes values from, each once, in the order of its links."""
+        return {
+            id: tuple(dict.fromkeys(source.node for sources in node.links.values() for source in sources if source.node != INPUT))
+            for id, node in self.nodes.items()
+        }  # fmt: skip
+
+
+def _without(links: Mapping[str, tuple[Source, ...]], id: str) -> dict[str, tuple[Source, ...]]:
+    kept = {port: tuple(source for source in sources if source.node != id) for port, sources in links.items()}
+    return {port: sources for port, sources in kept.items() if sources}
