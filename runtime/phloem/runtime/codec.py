@@ -28,11 +28,12 @@ class UnstorableValue(PhloemError):
 def pack(value: Any) -> bytes:
     """The bytes of `value`: equal for equal values with equal key order; UnstorableValue if it has none."""
     try:
-        return msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
+        packed: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
     except OverflowError:
         return pack(_boxed(value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UnstorableValue(f"a {type(value).__name__} cannot be stored: {error}") from error
+    return packed
 
 
 def unpack(data: bytes) -> Any:
@@ -76,9 +77,14 @@ def _extend(value: Any) -> Any:
         return msgpack.ExtType(_UNLIT_CODE, b"")
     if type(value) is _Big:
         return msgpack.ExtType(_BIG_CODE, str(value.number).encode())
-    for plain in (str, int, float, dict, list):
-        if isinstance(value, plain):
-            return plain(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool | int | float):
+        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, list):
+        return list(value)
     raise TypeError(f"{type(value).__name__} is not a type that a link can carry")
 
 

@@ -7,8 +7,8 @@ before it asks the service, so a grant that is missing is missed here and nowher
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack
 
+from phloem.runtime.disk import file_digest, replace_file
 from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.grants import Permissions, is_url
 from phloem.runtime.services import (
@@ -81,17 +82,23 @@ class Context:
     """What a node function is given to reach the outside world, once per call.
 
     `key` is the same for every attempt at the same piece of work: hand it to services that accept an
-    idempotency key. `seed` differs between nodes and is the same in a repeated run.
+    idempotency key.
     """
 
     scope: Scope
     node: str
     key: str = ""
-    seed: int = 0
     on_progress: Callable[[float | None, str], None] = lambda fraction, message: None
+    on_text: Callable[[str, str], None] = lambda port, piece: None
     tokens_in: int = 0
     tokens_out: int = 0
     written: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int:
+        """A number for nodes that use chance: it differs between nodes, and is the same in a repeated run."""
+        text = f"{self.scope.seed}/{self.node}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()) >> 1
 
     @property
     def cancelled(self) -> bool:
@@ -122,6 +129,10 @@ class Context:
         """Show a line beside the node."""
         self.on_progress(None, message)
 
+    def emit_text(self, port: str, piece: str) -> None:
+        """Show a piece of a text output while it is being made; the whole of it is still to be returned."""
+        self.on_text(port, piece)
+
     def count_tokens(self, read: int, written: int) -> None:
         """Add to the node's tokens. The models do it by themselves."""
         self.tokens_in += read
@@ -143,9 +154,7 @@ class Models:
         """The continuation of `prompt`, piece by piece."""
         return self._service.generate(self.name(model), prompt, sampling, self.context.count_tokens)
 
-    def chat(
-        self, messages: Sequence[Message], *, model: str = "", **sampling: Unpack[Sampling]
-    ) -> AsyncIterator[str]:
+    def chat(self, messages: Sequence[Message], *, model: str = "", **sampling: Unpack[Sampling]) -> AsyncIterator[str]:
         """The next turn of a conversation, piece by piece."""
         return self._service.chat(self.name(model), messages, sampling, self.context.count_tokens)
 
@@ -314,51 +323,6 @@ class Collections:
     def _service(self) -> CollectionsService:
         service: CollectionsService = self.context.scope.services.get("collections")
         return service
-
-
-def file_digest(path: Path) -> str:
-    """A hash of a file's content; empty if it cannot be read."""
-    import hashlib
-
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-    except OSError:
-        return ""
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, make it durable, and put it in its place; OSError leaves the old file whole."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
-        os.chmod(beside, mode)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system lets a folder be synced."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _reason(error: OSError) -> str:

@@ -15,7 +15,9 @@ __all__ = ["Grant", "Permissions", "host_of", "is_url"]
 
 WORDS = ("net", "read", "write", "model", "spend", "secret", "browser", "run")
 
-_KEY_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", "keyrings", "Keychains", ".password-store"})
+_KEY_FOLDERS = frozenset(
+    {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", "keyrings", "Keychains", ".password-store"}
+)
 _KEY_FILES = frozenset({".env", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials"})
 
 

@@ -120,9 +120,7 @@ class CollectionsService(Protocol):
         """Put these in, replacing what has the same id. InputError if the collection is of another model."""
         ...
 
-    async def search(
-        self, name: str, vector: Sequence[float], k: int, where: Mapping[str, Any] | None
-    ) -> list[Hit]:
+    async def search(self, name: str, vector: Sequence[float], k: int, where: Mapping[str, Any] | None) -> list[Hit]:
         """The `k` nearest, nearest first. InputError if there is no such collection."""
         ...
 

@@ -94,9 +94,7 @@ class Workflow:
 
     def without_node(self, id: str) -> Workflow:
         """The same without a node, the links from it, and the outputs it gave."""
-        nodes = {
-            name: replace(node, links=_without(node.links, id)) for name, node in self.nodes.items() if name != id
-        }
+        nodes = {name: replace(node, links=_without(node.links, id)) for name, node in self.nodes.items() if name != id}
         outputs = {name: source for name, source in self.outputs.items() if source.node != id}
         layout = {name: place for name, place in self.layout.items() if name != id}
         return replace(self, nodes=nodes, outputs=outputs, layout=layout)

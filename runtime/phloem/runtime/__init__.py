@@ -1,0 +1,54 @@
+"""The engine: the workflow file, its checks, and everything that runs it. It needs no Qt and no wasmtime.
+
+    from phloem.runtime import load, run, start
+
+    result = run("ask.flow.yaml", question="…")
+    print(result.outputs["answer"])
+
+The names are loaded when they are first used, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phloem.runtime.catalogue import Catalogue
+    from phloem.runtime.checks import check
+    from phloem.runtime.context import Context
+    from phloem.runtime.declare import In, Out, Setting, node
+    from phloem.runtime.engine import Engine, run, start
+    from phloem.runtime.document import Document, dump, load, parse, save
+    from phloem.runtime.kinds import Example, NodeKind
+    from phloem.runtime.ports import Json, ModelName, Port, Ports, PortType, Vector
+    from phloem.runtime.runs import Options, Result, Run
+    from phloem.runtime.view import RunView, fold
+    from phloem.runtime.workflow import Input, Node, Source, Workflow
+
+_HOMES = {
+    "catalogue": ["Catalogue"],
+    "checks": ["check"],
+    "context": ["Context"],
+    "declare": ["In", "Out", "Setting", "node"],
+    "document": ["Document", "dump", "load", "parse", "save"],
+    "engine": ["Engine", "run", "start"],
+    "kinds": ["Example", "NodeKind"],
+    "ports": ["Json", "ModelName", "Port", "PortType", "Ports", "Vector"],
+    "runs": ["Options", "Result", "Run"],
+    "view": ["RunView", "fold"],
+    "workflow": ["Input", "Node", "Source", "Workflow"],
+}
+_MODULE = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604
+    "Catalogue", "Context", "Document", "Engine", "Example", "In", "Input", "Json", "ModelName", "Node", "NodeKind",
+    "Options", "Out", "Port", "PortType", "Ports", "Result", "Run", "RunView", "Setting", "Source", "Vector",
+    "Workflow", "check", "dump", "fold", "load", "node", "parse", "run", "save", "start",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"phloem.runtime.{_MODULE[name]}"), name)

@@ -1,0 +1,353 @@
+"""Is this workflow one that can run? Every problem at once, each with its place and a remedy.
+
+What comes out is what a Plan is compiled from: each node with its kind, its ports, where each input
+comes from, and the types of its outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phloem.runtime.catalogue import Catalogue
+from phloem.runtime.errors import CheckError, NodeError, Problem
+from phloem.runtime.kinds import NodeKind
+from phloem.runtime.ports import LinkFit, Port, Ports, PortType, expect, join_link
+from phloem.runtime.topology import CircleError, Topology, topology_of
+from phloem.runtime.words import nearest, or_list
+from phloem.runtime.workflow import INPUT, Node, Source, Workflow
+
+__all__ = ["CheckedNode", "CheckedWorkflow", "check"]
+
+Place = Callable[..., tuple[int, int] | None]
+
+_PORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One link into a port, and how its value enters."""
+
+    source: Source
+    fit: LinkFit
+
+
+@dataclass(slots=True)
+class CheckedNode:
+    """A node whose kind and ports are known. `maps` is how many levels of list it is run over."""
+
+    id: str
+    node: Node
+    kind: NodeKind
+    inputs: dict[str, Port] = field(default_factory=dict)
+    outputs: dict[str, PortType] = field(default_factory=dict)
+    links: dict[str, tuple[Joined, ...]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    maps: int = 0
+
+
+@dataclass(slots=True)
+class CheckedWorkflow:
+    """A workflow without problems. `nodes` are in the order of the file."""
+
+    workflow: Workflow
+    topology: Topology
+    nodes: dict[str, CheckedNode]
+
+
+def check(
+    workflow: Workflow,
+    catalogue: Catalogue,
+    *,
+    place: Place | None = None,
+    file: str | None = None,
+    store: Path | None = None,
+) -> CheckedWorkflow:
+    """The workflow with everything about it resolved; CheckError with every problem there is.
+
+    `place(*path)` gives the line and column of a part of the file, such as `("nodes", "read", "set")`;
+    `store` is where topologies are kept.
+    """
+    return _Checker(workflow, catalogue, place or (lambda *path: None), file).run(store)
+
+
+class _Checker:
+    def __init__(self, workflow: Workflow, catalogue: Catalogue, place: Place, file: str | None) -> None:
+        self.workflow = workflow
+        self.catalogue = catalogue
+        self.place = place
+        self.file = file
+        self.problems: list[Problem] = []
+        self.nodes: dict[str, CheckedNode] = {}
+
+    def run(self, store: Path | None) -> CheckedWorkflow:
+        for name, given in self.workflow.inputs.items():
+            self.check_input(name, given.value, given.type, given.has_value)
+        for id, node in self.workflow.nodes.items():
+            kind = self.kind_of(id, node)
+            if kind is not None:
+                self.nodes[id] = CheckedNode(id, self.migrated(node, kind), kind)
+        topology = self.order(store)
+        for index in topology.order if topology else ():
+            found = self.nodes.get(topology.names[index]) if topology else None
+            if found is not None:
+                self.check_node(found)
+        for name, source in self.workflow.outputs.items():
+            self.source_type(source, ("outputs", name), None, None)
+        if self.problems or topology is None:
+            raise CheckError(sorted(self.problems, key=lambda one: (one.line or 0, one.column or 0)))
+        return CheckedWorkflow(self.workflow, topology, self.nodes)
+
+    def problem(
+        self, path: tuple[str, ...], message: str, hint: str | None = None, node: str | None = None, port: str | None = None
+    ) -> None:  # fmt: skip
+        line, column = self.place(*path) or (None, None)
+        self.problems.append(Problem(message, hint, self.file, line, column, node, port))
+
+    def check_input(self, name: str, value: Any, wanted: PortType, has_value: bool) -> None:
+        if has_value:
+            try:
+                expect(value, wanted)
+            except NodeError as error:
+                self.problem(("inputs", name, "value"), f"the value of input {name}: {error.message}")
+
+    def kind_of(self, id: str, node: Node) -> NodeKind | None:
+        """The kind of a node, or None with a problem that says what is wrong with its name."""
+        kind_id, _, version = node.kind.partition("@")
+        kind = self.catalogue.find(kind_id)
+        path = ("nodes", id, "kind")
+        if kind is None:
+            near = nearest(kind_id, [one.id for one in self.catalogue])
+            known = near and self.catalogue.find(near)
+            hint = (
+                f"Did you mean {known.name}?"
+                if known
+                else "Install the package that brings it; `phloem nodes` lists the kinds there are."
+            )  # noqa: E501
+            self.problem(path, f"there is no kind of node called {node.kind}", hint, id)
+        elif not version:
+            self.problem(path, f"the kind {kind_id} is written without its version", f"Write {kind.name}", id)
+            return kind
+        elif not version.isdigit() or int(version) > kind.version or not _migratable(kind, int(version)):
+            hint = f"Update the package that brings it, or write {kind.name}"
+            self.problem(path, f"version {version} of {kind_id} is not installed; version {kind.version} is", hint, id)
+        return kind
+
+    def migrated(self, node: Node, kind: NodeKind) -> Node:
+        """The node with its settings brought to the kind's version."""
+        version = node.kind.partition("@")[2]
+        settings = dict(node.set)
+        for step in range(int(version) if version.isdigit() else kind.version, kind.version):
+            if step in kind.migrations:
+                settings = kind.migrations[step](settings)
+        if settings == node.set:
+            return node
+        from dataclasses import replace
+
+        return replace(node, set=settings)
+
+    def order(self, store: Path | None) -> Topology | None:
+        """The topology over the links that lead somewhere, or None with a problem for each circle."""
+        known = self.workflow.nodes
+        edges = {id: tuple(one for one in sources if one in known) for id, sources in self.workflow.edges().items()}
+        try:
+            return topology_of(edges, store)
+        except CircleError as error:
+            for circle in error.circles:
+                first = min(circle, key=list(known).index)
+                at = circle.index(first)
+                way = [*circle[at:], *circle[:at], first]
+                self.problem(
+                    ("nodes", first, "in"),
+                    f"the links go round in a circle: {' → '.join(way)}",
+                    "Remove one of these links. To repeat a step, use a node that repeats a workflow.",
+                    first,
+                )
+            return None
+
+    def check_node(self, found: CheckedNode) -> None:
+        """Fill in ports, links and values; a problem for each that does not fit."""
+        id, node, kind = found.id, found.node, found.kind
+        types = self.link_types(id, node)
+        found.inputs, found.outputs = dict(kind.inputs), dict(kind.outputs)
+        if kind.ports is not None and not self.add_ports(found, types):
+            return
+        if node.on_error.action == "route":
+            found.outputs["error"] = PortType("json")
+        for port_name, sources in node.links.items():
+            self.check_links(found, port_name, sources, types)
+        for name, value in node.set.items():
+            self.check_setting(found, name, value)
+        for name, port in found.inputs.items():
+            if name not in node.links and name not in node.set:
+                if port.required:
+                    self.problem(
+                        ("nodes", id), f"the input {name} ({port.type}) is missing",
+                        f"Link an output to it under `in`, or write a value under `set`.", id, name,
+                    )  # fmt: skip
+                else:
+                    found.values[name] = port.default
+        for _ in range(found.maps):
+            found.outputs = {
+                name: port_type if name == "error" else port_type.listed for name, port_type in found.outputs.items()
+            }
+
+    def link_types(self, id: str, node: Node) -> dict[str, PortType]:
+        """The type that arrives at each linked port; `any` where several differ or one is unknown."""
+        types = {}
+        for port_name, sources in node.links.items():
+            arriving = {self.source_type(source, ("nodes", id, "in", port_name), id, port_name) for source in sources}
+            only = arriving.pop() if len(arriving) == 1 else None
+            types[port_name] = only or PortType("any")
+        return types
+
+    def source_type(self, source: Source, path: tuple[str, ...], id: str | None, port: str | None) -> PortType | None:
+        """The type an output gives; None if it is not there (a problem) or not known (no new problem)."""
+        if source.node == INPUT:
+            given = self.workflow.inputs.get(source.port)
+            if given is None:
+                hint = _did_you_mean(source.port, self.workflow.inputs, "input.", "The workflow has no inputs.")
+                self.problem(path, f"there is no input called {source.port}", hint, id, port)
+            return given.type if given else None
+        if source.node not in self.workflow.nodes:
+            hint = _did_you_mean(source.node, self.workflow.nodes, "", "The workflow has no nodes.")
+            self.problem(path, f"there is no node called {source.node}", hint, id, port)
+            return None
+        found = self.nodes.get(source.node)
+        if found is None or not found.outputs:
+            if found is not None and not found.kind.outputs and found.kind.ports is None:
+                self.problem(path, f"{source.node} ({found.kind.name}) has no outputs", None, id, port)
+            return None
+        if source.port not in found.outputs:
+            hint = _did_you_mean(source.port, found.outputs, f"{source.node}.", "")
+            self.problem(path, f"{source.node} ({found.kind.name}) has no output {source.port}", hint, id, port)
+            return None
+        return found.outputs[source.port]
+
+    def add_ports(self, found: CheckedNode, types: Mapping[str, PortType]) -> bool:
+        """The ports that depend on the node's own settings; False with a problem if they cannot be told."""
+        assert found.kind.ports is not None
+        for name in found.node.links:
+            port = found.kind.inputs.get(name)
+            if port is not None and port.shapes:
+                self.problem(
+                    ("nodes", found.id, "in", name), f"{name} decides which ports the node has, so it cannot be linked",
+                    "Write its value under `set`.", found.id, name,
+                )  # fmt: skip
+                return False
+        try:
+            ports: Ports = found.kind.ports(found.node.set, types)
+        except NodeError as error:
+            shaping = next((name for name, port in found.kind.inputs.items() if port.shapes), None)
+            path = ("nodes", found.id, "set", shaping) if shaping else ("nodes", found.id)
+            self.problem(path, error.message, error.hint, found.id, shaping)
+            return False
+        found.inputs.update(ports.inputs)
+        found.outputs = dict(ports.outputs) or found.outputs
+        return True
+
+    def check_links(
+        self, found: CheckedNode, name: str, sources: tuple[Source, ...], types: Mapping[str, PortType]
+    ) -> None:
+        id, path = found.id, ("nodes", found.id, "in", name)
+        port = found.inputs.get(name)
+        if port is None:
+            hint = _did_you_mean(name, found.inputs, "", f"{found.kind.name} has no inputs.")
+            self.problem(path, f"{found.kind.name} has no input {name}", hint, id, name)
+            return
+        if name in found.node.set:
+            self.problem(path, f"{name} has a link and a value", "Remove one of the two.", id, name)
+        if len(sources) > 1 and not port.many:
+            hint = "Keep one, or join them first with flow.merge or text.join."
+            self.problem(path, f"the input {name} takes one link, not {len(sources)}", hint, id, name)
+            return
+        joined = []
+        for source in sources:
+            arriving = types[name] if len(sources) == 1 else self.quiet_type(source)
+            fit = join_link(arriving, port)
+            if isinstance(fit, str):
+                self.problem(path, f"{source} does not fit the input {name}: {fit}", _remedy(arriving, port), id, name)
+            else:
+                joined.append(Joined(source, fit))
+                self.join_maps(found, name, fit)
+        found.links[name] = tuple(joined)
+
+    def quiet_type(self, source: Source) -> PortType:
+        """The type an output gives, `any` if it has been complained about already."""
+        given = self.workflow.inputs.get(source.port) if source.node == INPUT else None
+        if given is not None:
+            return given.type
+        found = self.nodes.get(source.node)
+        return found.outputs.get(source.port, PortType("any")) if found else PortType("any")
+
+    def join_maps(self, found: CheckedNode, name: str, fit: LinkFit) -> None:
+        if fit.maps and found.maps and fit.maps != found.maps:
+            self.problem(
+                ("nodes", found.id, "in", name),
+                f"the node runs once per item of lists of different depth ({found.maps} and {fit.maps})",
+                "Flatten the deeper list first with data.flatten.", found.id, name,
+            )  # fmt: skip
+        found.maps = max(found.maps, fit.maps)
+
+    def check_setting(self, found: CheckedNode, name: str, value: Any) -> None:
+        id, path = found.id, ("nodes", found.id, "set", name)
+        port = found.inputs.get(name)
+        if port is None:
+            hint = _did_you_mean(name, found.inputs, "", f"{found.kind.name} has no settings.")
+            self.problem(path, f"{found.kind.name} has no setting {name}", hint, id, name)
+            return
+        wrong = _misfit(port, value)
+        if wrong:
+            self.problem(path, f"the value of {name} {wrong}", None, id, name)
+        else:
+            found.values[name] = value if value is None else expect(value, port.type)
+
+
+def _misfit(port: Port, value: Any) -> str | None:
+    """What is wrong with a literal value for a port, in words that follow its name."""
+    if value is None:
+        return None if port.default is None or port.type.is_open else f"is empty; it takes a {port.type}"
+    if port.type == PortType("text") and not isinstance(value, str | int | float):
+        return f"must be a text, not {_words(value)}"
+    try:
+        expect(value, port.type)
+    except NodeError as error:
+        return f"does not fit: {error.message}"
+    if port.choices and value not in port.choices:
+        near = nearest(str(value), port.choices)
+        return f"is {value}; it can be {or_list(port.choices)}" + (f". Did you mean {near}?" if near else "")
+    if port.ge is not None and isinstance(value, int | float) and value < port.ge:
+        return f"is {value}; the least is {port.ge:g}"
+    if port.le is not None and isinstance(value, int | float) and value > port.le:
+        return f"is {value}; the most is {port.le:g}"
+    return None
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "true or false" if isinstance(value, bool) else f"a {type(value).__name__}"
+
+
+def _migratable(kind: NodeKind, version: int) -> bool:
+    return version >= 1 and all(step in kind.migrations for step in range(version, kind.version))
+
+
+def _did_you_mean(name: str, known: Mapping[str, Any], prefix: str, none: str) -> str:
+    near = nearest(name, list(known))
+    if near:
+        return f"Did you mean {prefix}{near}?"
+    return f"There is {or_list([prefix + one for one in known], 'and')}." if known else none
+
+
+def _remedy(source: PortType, port: Port) -> str:
+    if source.base == "file":
+        return "Read it into text first, for example with files.read."
+    if port.type.base == "number" and source.base == "text":
+        return "Turn the text into a number first, for example with data.parse."
+    return f"The input takes {port.type}" + (f" ({port.about})." if port.about else ".")

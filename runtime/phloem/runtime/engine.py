@@ -1,0 +1,184 @@
+"""Starting a workflow and holding on to it: `run` for a script, `start` for a program with a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from phloem.runtime.cache import Cache
+from phloem.runtime.catalogue import Catalogue, installed_catalogue, installed_services
+from phloem.runtime.checks import CheckedWorkflow, check
+from phloem.runtime.context import DEFAULT_MODEL, Scope, Services
+from phloem.runtime.document import Document, load
+from phloem.runtime.errors import CheckError, ConfigError, Problem
+from phloem.runtime.events import Event
+from phloem.runtime.grants import Grant, Permissions
+from phloem.runtime.home import Home
+from phloem.runtime.inputs import input_values
+from phloem.runtime.plan import Plan, compile_plan
+from phloem.runtime.resources import Resources
+from phloem.runtime.runs import Options, Result, Run
+from phloem.runtime.scheduler import Scheduler
+from phloem.runtime.threads import Threads
+from phloem.runtime.words import nearest
+from phloem.runtime.workflow import Workflow
+
+__all__ = ["Engine", "run", "run_to_end", "start"]
+
+
+class Engine:
+    """What the runs of one process share: the catalogue, the services, the cache, the threads.
+
+    Everything is made from the home unless it is given. `cache` may be None: then nothing is kept.
+    """
+
+    def __init__(
+        self,
+        home: Home | None = None,
+        *,
+        catalogue: Catalogue | None = None,
+        services: Services | None = None,
+        resources: Resources | None = None,
+    ) -> None:
+        self.home = home or Home.default()
+        self.catalogue = catalogue or installed_catalogue()
+        self.services = services or installed_services(self.home)
+        self.resources = resources or Resources()
+        self.cache = Cache(self.home.cache)
+        self.threads = Threads()
+
+    def check(self, source: Document | Workflow) -> CheckedWorkflow:
+        """The workflow resolved against the catalogue; CheckError with every problem."""
+        if isinstance(source, Workflow):
+            return check(source, self.catalogue, store=self.home.plans)
+        file = str(source.path) if source.path else None
+        return check(source.workflow, self.catalogue, place=source.marks.of, file=file, store=self.home.plans)
+
+    def start(
+        self, source: Document | Workflow | Plan, inputs: Mapping[str, Any] | None = None, options: Options | None = None
+    ) -> Run:  # fmt: skip
+        """A run, begun on the running loop. CheckError if the workflow or an input is wrong.
+
+        PermissionNeeded, with all that is missing, if it would touch what was not allowed and that can
+        be told beforehand.
+        """
+        options = options or Options()
+        plan = source if isinstance(source, Plan) else self.plan(source, to=options.to)
+        folder = source.path.parent if isinstance(source, Document) and source.path else None
+        values = input_values(plan, inputs or {})
+        run = Run(_new_id(), plan)
+        permissions = self.permissions(options, folder)
+        scope = Scope(
+            run=run.id,
+            services=self.services,
+            permissions=permissions,
+            model=options.model or plan.checked.workflow.model or os.environ.get("PHLOEM_MODEL") or DEFAULT_MODEL,
+            seed=options.seed,
+            pool=self.threads,
+            trusted_models=frozenset({options.model, os.environ.get("PHLOEM_MODEL", "")}),
+        )
+        cache = self.cache if options.cache else None
+        scheduler = Scheduler(plan, values, scope=scope, emit=run.take, cache=cache, resources=self.resources)
+        run.begin(scheduler, self.cache.flush if cache else _nothing)
+        return run
+
+    def plan(self, source: Document | Workflow, *, to: str | None = None) -> Plan:
+        """The plan of a workflow, whole or up to the node `to`."""
+        checked = self.check(source)
+        if to is not None and to not in checked.nodes:
+            near = nearest(to, checked.nodes)
+            hint = f"Did you mean {near}?" if near else f"The nodes are {', '.join(checked.nodes)}."
+            raise CheckError(Problem(f"there is no node called {to}", hint))
+        return compile_plan(checked, to=to)
+
+    def permissions(self, options: Options, folder: Path | None) -> Permissions:
+        """What a run with these options may touch."""
+        grants = [one if isinstance(one, Grant) else Grant.parse(one) for one in options.allow]
+        grants += [Grant("read", str(path)) for path in options.trusted]
+        return Permissions(grants, folder=folder, home=self.home.path)
+
+    async def close(self) -> None:
+        """Let go of models, connections, files and threads."""
+        await self.services.close()
+        self.cache.close()
+        self.threads.shutdown()
+
+
+def run(
+    source: str | Path | Document | Workflow,
+    /,
+    *,
+    options: Options | None = None,
+    listener: Callable[[Event], None] | None = None,
+    **inputs: Any,
+) -> Result:
+    """Run a workflow to its end and return how it went; the keywords are its inputs.
+
+    WorkflowError if it cannot run, PermissionNeeded if it lacks a grant, the NodeError of the node that
+    failed if the run failed.
+    """
+    return run_to_end(source, inputs, options, listener).raise_for_failure()
+
+
+def run_to_end(
+    source: str | Path | Document | Workflow,
+    inputs: Mapping[str, Any],
+    options: Options | None = None,
+    listener: Callable[[Event], None] | None = None,
+    engine: Engine | None = None,
+) -> Result:
+    """As `run`, but a failed run is returned, not raised."""
+    document = load(source) if isinstance(source, str | Path) else source
+
+    async def whole() -> Result:
+        own = engine or Engine()
+        try:
+            started = own.start(document, inputs, options)
+            if listener is not None:
+                started.subscribe(listener)
+            return await started.result()
+        finally:
+            if engine is None:
+                await own.close()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(whole())
+    raise ConfigError("run() cannot be called from a running event loop", hint="Use start() there.")
+
+
+def start(
+    source: str | Path | Document | Workflow,
+    inputs: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    engine: Engine | None = None,
+) -> Run:
+    """Begin a run on the running event loop: `async for event in start(…)`. See Engine.start."""
+    document = load(source) if isinstance(source, str | Path) else source
+    return (engine or _shared_engine()).start(document, inputs, options)
+
+
+_engines: dict[Path, Engine] = {}
+
+
+def _shared_engine() -> Engine:
+    """One engine per home, for programs that do not make their own."""
+    home = Home.default()
+    if home.path not in _engines:
+        _engines[home.path] = Engine(home)
+    return _engines[home.path]
+
+
+def _new_id() -> str:
+    """An id that sorts by time: `20261121-085300-3fa9c1`."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def _nothing() -> None:
+    return None

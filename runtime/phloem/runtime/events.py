@@ -1,0 +1,246 @@
+"""What happens in a run, as small records: the only thing the engine emits.
+
+Each has the run's id, its number in the run (`seq`, from 0, without gaps) and the time (`at`, seconds
+since 1970). A node inside a nested workflow is named by its path, `each/3/read`. Values are too large
+and too private to travel in events: they appear as previews.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from phloem.runtime.codec import json_form
+from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message
+
+__all__ = [
+    "Event",
+    "NodeChunk",
+    "NodeFailed",
+    "NodeFinished",
+    "NodeProgress",
+    "NodeRetrying",
+    "NodeSkipped",
+    "NodeStarted",
+    "NodeWaiting",
+    "Preview",
+    "RunFinished",
+    "RunStarted",
+    "Status",
+    "from_json",
+    "preview",
+    "to_json",
+]
+
+Status = Literal["done", "failed", "cancelled"]
+
+PREVIEW_LENGTH: Final = 200
+
+
+@dataclass(slots=True)
+class Preview:
+    """The beginning of a value: its type, at most 200 characters of it, and its size.
+
+    The size counts characters of a text, items of a list or object, bytes of a file. `type` is
+    `unlit` for an output that was not lit.
+    """
+
+    type: str
+    text: str
+    size: int
+
+
+@dataclass(slots=True)
+class Event:
+    run: str
+    seq: int
+    at: float
+
+
+@dataclass(slots=True)
+class RunStarted(Event):
+    """The run begins; `nodes` are those that may run, in an order in which they could."""
+
+    title: str
+    nodes: list[str]
+
+
+@dataclass(slots=True)
+class NodeStarted(Event):
+    node: str
+
+
+@dataclass(slots=True)
+class NodeProgress(Event):
+    """`fraction` of 1 is done, if that is known; `message` is a line to show, if there is one."""
+
+    node: str
+    fraction: float | None = None
+    message: str = ""
+
+
+@dataclass(slots=True)
+class NodeChunk(Event):
+    """The next piece of a text output; `item` is the place in the list when the node runs once per item."""
+
+    node: str
+    port: str
+    text: str
+    item: int | None = None
+
+
+@dataclass(slots=True)
+class NodeFinished(Event):
+    """The node's outputs are there. `seconds` is its own time, waiting for its turn left out."""
+
+    node: str
+    outputs: dict[str, Preview]
+    seconds: float
+    cached: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(slots=True)
+class NodeFailed(Event):
+    """`error` is the name of the error's class; `action` says what the node's `on_error` makes of it."""
+
+    node: str
+    error: str
+    message: str
+    hint: str | None = None
+    action: str = "stop"
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class NodeSkipped(Event):
+    node: str
+    because: str
+
+
+@dataclass(slots=True)
+class NodeRetrying(Event):
+    """Attempt number `attempt` failed with `message`; the next begins in `wait` seconds."""
+
+    node: str
+    attempt: int
+    wait: float
+    message: str
+
+
+@dataclass(slots=True)
+class NodeWaiting(Event):
+    """The node can go on only after something outside: a person, a grant, its turn."""
+
+    node: str
+    waits_for: str
+
+
+@dataclass(slots=True)
+class RunFinished(Event):
+    """The end. `outputs` are the workflow's, as JSON; null stands for one that was skipped."""
+
+    status: Status
+    outputs: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+_TYPES: Final[dict[str, type[Event]]] = {
+    cls.__name__: cls
+    for cls in (
+        RunStarted, NodeStarted, NodeProgress, NodeChunk, NodeFinished, NodeFailed, NodeSkipped,
+        NodeRetrying, NodeWaiting, RunFinished,
+    )
+}  # fmt: skip
+_FIELDS: Final = {cls: tuple(one.name for one in dataclasses.fields(cls)) for cls in _TYPES.values()}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as JSON data: its fields, and `type`, the name of its class."""
+    kind = type(event)
+    data: dict[str, Any] = {"run": event.run, "seq": event.seq, "at": event.at, "type": kind.__name__}
+    for name in _FIELDS[kind][3:]:
+        data[name] = getattr(event, name)
+    if kind is NodeFinished:
+        data["outputs"] = {
+            port: {"type": shown.type, "text": shown.text, "size": shown.size}
+            for port, shown in data["outputs"].items()
+        }
+    return data
+
+
+def from_json(data: Mapping[str, Any]) -> Event:
+    """The event that `to_json` wrote; ValueError if it is none. Fields of a newer version are left out."""
+    cls = _TYPES.get(str(data.get("type")))
+    if cls is None:
+        raise ValueError(f"{data.get('type')!r} is not an event; events are {', '.join(_TYPES)}")
+    values = {name: data[name] for name in _FIELDS[cls] if name in data}
+    if cls is NodeFinished:
+        values["outputs"] = {port: Preview(**shown) for port, shown in data["outputs"].items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"a {cls.__name__} lacks a field: {error}") from None
+
+
+def preview(value: Any, length: int = PREVIEW_LENGTH) -> Preview:
+    """The beginning of any value, at a cost that does not grow with it."""
+    kind = type(value)
+    if kind is str:
+        return Preview("text", value[:length], len(value))
+    if kind is int or kind is float:
+        return Preview("number", repr(value)[:length], 1)
+    if kind is bool:
+        return Preview("boolean", "true" if value else "false", 1)
+    if value is UNLIT:
+        return Preview("unlit", "", 0)
+    if value is None:
+        return Preview("json", "null", 0)
+    if isinstance(value, Document | Hit | Message):
+        text = value.content if isinstance(value, Message) else value.text
+        return Preview(kind.__name__.lower(), text[:length], len(text))
+    if isinstance(value, Blob):
+        return Preview("file", f"{value.name or value.media_type}"[:length], len(value.data))
+    if isinstance(value, Collection):
+        return Preview("collection", value.name[:length], 1)
+    if isinstance(value, str):
+        return Preview("text", str(value[:length]), len(value))
+    name = "list" if isinstance(value, list | tuple) else "json" if isinstance(value, dict) else kind.__name__
+    return Preview(name, _sketch(value, length), len(value) if hasattr(value, "__len__") else 1)
+
+
+def _sketch(value: Any, length: int) -> str:
+    """`value` in about the form of JSON, cut at `length` characters, looking at no more of it than that."""
+    if isinstance(value, str):
+        return '"' + value[: max(length - 2, 0)] + '"'
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)[:length]
+    if isinstance(value, dict):
+        parts = _sketch_items(((f'"{key}": ', item) for key, item in value.items()), length)
+        return f"{{{parts}}}"[:length]
+    if isinstance(value, list | tuple):
+        return f"[{_sketch_items((('', item) for item in value), length)}]"[:length]
+    if isinstance(value, bytes | bytearray):
+        return f"{len(value)} bytes"
+    return str(json_form(preview(value, length).text)) if dataclasses.is_dataclass(value) else _kind_name(value)
+
+
+def _sketch_items(items: Any, length: int) -> str:
+    parts: list[str] = []
+    left = length
+    for prefix, item in items:
+        part = prefix + (_sketch(item, left) if left > 0 else "")
+        parts.append(part)
+        left -= len(part) + 2
+        if left <= 0:
+            break
+    return ", ".join(parts)
+
+
+def _kind_name(value: Any) -> str:
+    return f"<{type(value).__name__}>"

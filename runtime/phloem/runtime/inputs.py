@@ -1,0 +1,94 @@
+"""The values a workflow is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from phloem.runtime.checks import CheckedWorkflow
+from phloem.runtime.errors import CheckError, NodeError, Problem
+from phloem.runtime.grants import is_url
+from phloem.runtime.plan import Plan
+from phloem.runtime.ports import PortType, expect
+from phloem.runtime.words import nearest, or_list
+from phloem.runtime.workflow import INPUT
+
+__all__ = ["input_values", "parse_input", "path_inputs"]
+
+
+def input_values(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for every input that the plan reads; CheckError with all that are missing or do not fit."""
+    declared = plan.checked.workflow.inputs
+    problems = []
+    for name in given:
+        if name not in declared:
+            near = nearest(name, declared)
+            known = f"The inputs are {or_list(list(declared), 'and')}." if declared else "The workflow has no inputs."
+            problems.append(Problem(f"there is no input called {name}", f"Did you mean {near}?" if near else known))
+    values = {}
+    for name, wanted in declared.items():
+        if name in given:
+            try:
+                values[name] = expect(given[name], wanted.type)
+            except NodeError as error:
+                problems.append(Problem(f"input {name}: {error.message}"))
+        elif wanted.has_value:
+            values[name] = expect(wanted.value, wanted.type)
+        elif plan.readers[plan.inputs[name]]:
+            about = f" ({wanted.about})" if wanted.about else ""
+            problems.append(Problem(f"the input {name}{about} has no value", f"Give it with -i {name}=…"))
+    if problems:
+        raise CheckError(problems)
+    return values
+
+
+def parse_input(name: str, text: str, wanted: PortType) -> Any:
+    """The value that a text on a command line stands for; CheckError if it is none of the type."""
+    import json
+
+    if wanted == PortType("text") or wanted.base == "model":
+        return text
+    if wanted == PortType("boolean") and text.lower() in ("true", "false", "yes", "no", "1", "0"):
+        return text.lower() in ("true", "yes", "1")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        if wanted == PortType("any") or wanted == PortType("document"):
+            return {"text": text} if wanted.base == "document" else text
+        if wanted == PortType("text", 1):
+            return text.splitlines()
+        raise CheckError(Problem(f"input {name}: {text[:60]!r} is not a {wanted}", _write_as(wanted))) from None
+    try:
+        return expect(value, wanted)
+    except NodeError as error:
+        raise CheckError(Problem(f"input {name}: {error.message}", _write_as(wanted))) from None
+
+
+def _write_as(wanted: PortType) -> str:
+    if wanted.depth:
+        return f"Write it as JSON, such as '[…, …]', or put it in a file and give @FILE."
+    return {"number": "Write a number, such as 3 or 2.5.", "boolean": "Write true or false."}.get(
+        wanted.base, "Write it as JSON, or put it in a file and give @FILE."
+    )
+
+
+def path_inputs(checked: CheckedWorkflow, given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """`given` with the relative paths in it made absolute against `folder`.
+
+    A text is a path when the input leads straight to a port that takes one: what a user types on a
+    command line is meant from where they are, not from where the workflow lies.
+    """
+    kinds = {}
+    for node in checked.nodes.values():
+        for port, joined in node.links.items():
+            for one in joined:
+                if one.source.node == INPUT and node.inputs[port].path:
+                    kinds[one.source.port] = node.inputs[port].path
+    return {name: _absolute(value, folder) if name in kinds else value for name, value in given.items()}
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, str):
+        return value if not value or is_url(value) else str((folder / Path(value).expanduser()).absolute())
+    return [_absolute(one, folder) for one in value] if isinstance(value, list) else value

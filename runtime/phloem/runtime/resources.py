@@ -1,0 +1,44 @@
+"""Named resources that bound what runs together: the network, a model, a browser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+__all__ = ["Resources"]
+
+CAPACITIES: Final = {"net": 16, "model": 8, "browser": 2}
+_UNLIMITED: Final = 64
+
+
+class Resources:
+    """Places in named resources. The capacity of `model:NAME` is that of `model` unless it has its own.
+
+    One object belongs to one event loop; runs that share it share the places.
+    """
+
+    def __init__(self, capacities: Mapping[str, int] | None = None) -> None:
+        self._capacities = {**CAPACITIES, **(capacities or {})}
+        self._places: dict[str, asyncio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def hold(self, names: Sequence[str]) -> AsyncIterator[None]:
+        """Wait for a place in each of `names` (sorted, so that two holders never wait for each other)."""
+        held: list[asyncio.Semaphore] = []
+        try:
+            for name in names:
+                place = self._place(name)
+                await place.acquire()
+                held.append(place)
+            yield
+        finally:
+            for place in reversed(held):
+                place.release()
+
+    def _place(self, name: str) -> asyncio.Semaphore:
+        if name not in self._places:
+            capacity = self._capacities.get(name) or self._capacities.get(name.partition(":")[0], _UNLIMITED)
+            self._places[name] = asyncio.Semaphore(capacity)
+        return self._places[name]

@@ -1,0 +1,130 @@
+"""A run under way, how it was asked for, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phloem.runtime.events import Event, Status
+from phloem.runtime.grants import Grant
+from phloem.runtime.plan import Plan
+from phloem.runtime.scheduler import Scheduler
+
+__all__ = ["Options", "Result", "Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run a workflow: what it may touch, how far to go, which model, what to reuse.
+
+    `to` names the node to stop after; `model` overrides the workflow's; with `cache` false nothing is
+    reused or kept. `trusted` are paths that the user named and that may therefore be read.
+    """
+
+    allow: Iterable[Grant | str] = ()
+    to: str | None = None
+    model: str = ""
+    cache: bool = True
+    seed: int = 0
+    trusted: Iterable[Path] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. `outputs` has None for what was skipped; `failures` what went wrong, by node."""
+
+    run: str
+    status: Status
+    outputs: dict[str, Any]
+    seconds: float
+    failures: dict[str, Exception] = field(default_factory=dict)
+
+    def raise_for_failure(self) -> Result:
+        """The result itself, or the first failure raised if the run failed."""
+        if self.status == "failed":
+            raise next(iter(self.failures.values()))
+        return self
+
+
+class Run:
+    """A run under way: iterate over it for its events, once; await `result()` for how it ended."""
+
+    def __init__(self, id: str, plan: Plan) -> None:
+        self.id = id
+        self.plan = plan
+        self._events: deque[Event] | None = deque()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._arrived = asyncio.Event()
+        self._scheduler: Scheduler | None = None
+        self._task: asyncio.Task[Result] | None = None
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Have `listener` called with every event from now on, on the loop's thread."""
+        self._listeners.append(listener)
+
+    def cancel(self) -> None:
+        """Stop: nodes are interrupted, what had finished stays kept, the run ends as `cancelled`."""
+        if self._scheduler is not None:
+            self._scheduler.stop()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+    async def result(self) -> Result:
+        """How the run ended. Failing nodes are in the result; only a bug of ours is raised."""
+        assert self._task is not None
+        if not self._arrived.is_set():
+            self._events = None
+        try:
+            return await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            if self._task.done() and not self._task.cancelled():
+                return self._task.result()
+            self.cancel()
+            await asyncio.wait([self._task])
+            return self._task.result()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        async for batch in self.batches():
+            for event in batch:
+                yield event
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """The events in lists, each with all that came since the one before; none is ever empty."""
+        assert self._task is not None
+        while self._events is not None:
+            if self._events:
+                batch = list(self._events)
+                self._events.clear()
+                yield batch
+            elif self._task.done():
+                self._task.result()
+                return
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def take(self, event: Event) -> None:
+        if self._events is not None:
+            self._events.append(event)
+            self._arrived.set()
+        for listener in self._listeners:
+            listener(event)
+
+    async def _drive(self, scheduler: Scheduler, finish: Callable[[], None]) -> Result:
+        began = time.perf_counter()
+        try:
+            outputs = await scheduler.run()
+        finally:
+            finish()
+            self._arrived.set()
+        seconds = time.perf_counter() - began
+        return Result(self.id, scheduler.status, outputs, seconds, dict(scheduler.failures))
+
+    def begin(self, scheduler: Scheduler, finish: Callable[[], None]) -> None:
+        self._scheduler = scheduler
+        self._task = asyncio.get_running_loop().create_task(self._drive(scheduler, finish))

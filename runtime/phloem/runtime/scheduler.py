@@ -1,0 +1,345 @@
+"""Runs a Plan: a queue of steps that are ready, and a count for each of what it still waits for.
+
+There are no layers and no barriers. Pure functions run right here, for at most a few milliseconds
+before everything else gets its turn; the rest run as tasks (see `work`). A value is dropped after its
+last reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from phloem.runtime import events as e
+from phloem.runtime.cache import Cache, Entry, Stored, store
+from phloem.runtime.codec import UnstorableValue, digest, json_form
+from phloem.runtime.context import Scope
+from phloem.runtime.errors import NodeError, PermissionNeeded
+from phloem.runtime.plan import Plan, Step
+from phloem.runtime.resources import Resources
+from phloem.runtime.values import UNLIT
+from phloem.runtime.work import Outcome, Work, as_failure, as_outputs
+
+__all__ = ["Scheduler"]
+
+SLICE: Final = 0.005
+"""Seconds for which inline nodes may keep everything else on the loop waiting."""
+
+Emit = Callable[[e.Event], None]
+
+
+class Scheduler:
+    """One run of one plan. `emit` gets every event, in order, on the loop's thread."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Any],
+        *,
+        scope: Scope,
+        emit: Emit,
+        cache: Cache | None,
+        resources: Resources,
+    ) -> None:
+        self.plan = plan
+        self.scope = scope
+        self.cache = cache
+        self.resources = resources
+        self.status: e.Status = "done"
+        self.failures: list[tuple[str, Exception]] = []
+        self._emit = emit
+        self._seq = 0
+        self._run = scope.run
+        self._values: list[Any] = [None] * plan.slots
+        self._hashes: list[bytes | None] = [None] * plan.slots
+        self._dark: dict[int, str] = {}
+        self._readers = plan.readers[:]
+        self._waiting = [step.waits_for for step in plan.steps]
+        self._ready: deque[int] = deque()
+        self._ended = 0
+        self._over = [False] * len(plan.steps)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopped_by: str | None = None
+        self._bug: BaseException | None = None
+        for name, value in inputs.items():
+            self._values[plan.inputs[name]] = value
+
+    async def run(self) -> dict[str, Any]:
+        """The workflow's outputs, None for those that were skipped; `status` tells how the run ended."""
+        began = time.perf_counter()
+        names = [self.plan.steps[i].id for i in self.plan.order]
+        self._emit(e.RunStarted(self._run, self._next(), time.time(), self.plan.title, names))
+        self._ready.extend(i for i in self.plan.order if not self._waiting[i])
+        try:
+            await self._drain()
+        except asyncio.CancelledError:
+            await self._cancel()
+        if self._bug is not None:
+            raise self._bug
+        if self.status == "done" and self._stopped_by is not None:
+            self.status = "failed"
+        outputs = {name: self._output(slot) for name, slot in self.plan.outputs.items()}
+        shown = {name: json_form(value) for name, value in outputs.items()}
+        seconds = time.perf_counter() - began
+        self._emit(e.RunFinished(self._run, self._next(), time.time(), self.status, shown, seconds))
+        return outputs
+
+    def stop(self) -> None:
+        """Tell the nodes that look that the run is being cancelled."""
+        self.scope.cancelled = True
+
+    async def _drain(self) -> None:
+        """Start what is ready until everything has ended."""
+        ready, steps, total = self._ready, self.plan.steps, len(self.plan.steps)
+        slice_end = time.perf_counter() + SLICE
+        while self._ended < total and self._bug is None:
+            while ready:
+                self._begin(steps[ready.popleft()])
+                if time.perf_counter() > slice_end:
+                    await asyncio.sleep(0)
+                    slice_end = time.perf_counter() + SLICE
+            if self._ended < total and self._bug is None:
+                self._wake.clear()
+                await self._wake.wait()
+                slice_end = time.perf_counter() + SLICE
+
+    async def _cancel(self) -> None:
+        self.status = "cancelled"
+        self.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
+        for step in self.plan.steps:
+            if not self._over[step.index]:
+                self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, "the run was cancelled"))
+
+    def _next(self) -> int:
+        seq = self._seq
+        self._seq = seq + 1
+        return seq
+
+    def _begin(self, step: Step) -> None:
+        """Skip the step, answer it from the cache, run it here, or make it a task."""
+        because = self._why_skip(step)
+        if because is not None:
+            self._skip(step, because)
+            return
+        if not step.simple:
+            self._as_task(step)
+            return
+        key = None
+        if self.cache is not None and step.key is not None:
+            key = self._key(step)
+            found = None if key is None else self.cache.get(key)
+            if found is not None:
+                self._recalled(step, found)
+                return
+        self._emit(e.NodeStarted(self._run, self._next(), time.time(), step.id))
+        began = time.perf_counter()
+        try:
+            outputs = as_outputs(step, step.kind.function(**self._inputs(step)))
+        except Exception as error:
+            self._fail(step, as_failure(error), time.perf_counter() - began)
+            return
+        self._finish(step, Outcome(outputs, time.perf_counter() - began), key)
+
+    def _why_skip(self, step: Step) -> str | None:
+        """The reason why the step cannot run, None if it can."""
+        if self._stopped_by is not None:
+            dark = next((self._dark[slot] for slot in step.reads if slot in self._dark), None)
+            return dark or f"the run stopped when {self._stopped_by} failed"
+        if step.disabled:
+            return "it is switched off"
+        if self._dark:
+            for _, slot, _ in step.links:
+                if slot in self._dark:
+                    return self._dark[slot]
+            for gather in step.gathers:
+                if all(slot in self._dark for slot, _ in gather.sources):
+                    return self._dark[gather.sources[0][0]]
+        return None
+
+    def _as_task(self, step: Step) -> None:
+        try:
+            inputs = self._inputs(step)
+        except Exception as error:
+            self._fail(step, as_failure(error), 0.0)
+            return
+        hashes = self._link_hashes(step) if self.cache is not None and step.key is not None else None
+        task = asyncio.get_running_loop().create_task(self._work(step, inputs, hashes))
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    async def _work(self, step: Step, inputs: dict[str, Any], hashes: dict[str, bytes] | None) -> None:
+        began = time.perf_counter()
+        work = Work(self, step, inputs, hashes)
+        try:
+            outcome = await work.outcome()
+        except asyncio.CancelledError:
+            raise
+        except (NodeError, PermissionNeeded) as error:
+            self._fail(step, error, time.perf_counter() - (work.began or began))
+        else:
+            self._finish(step, outcome, None)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._bug = task.exception()
+        self._wake.set()
+
+    def _inputs(self, step: Step) -> dict[str, Any]:
+        """The step's inputs by parameter; what maps is still a list, its items not yet turned."""
+        values = self._values
+        inputs = step.values.copy()
+        for name, slot, coerce in step.links:
+            value = values[slot]
+            if value.__class__ is Stored:
+                value = value.load()
+            inputs[name] = value if coerce is None or name in step.over else coerce(value)
+        for gather in step.gathers:
+            inputs[gather.parameter] = gathered = []
+            for slot, coerce in gather.sources:
+                if slot not in self._dark:
+                    value = values[slot].load() if values[slot].__class__ is Stored else values[slot]
+                    value = value if coerce is None else coerce(value)
+                    gathered.extend(value) if gather.joins else gathered.append(value)
+        return inputs
+
+    def _finish(self, step: Step, outcome: Outcome, key: bytes | None) -> None:
+        """Take in what a step gave: keep it, tell it, and see who is ready now."""
+        previews = [e.preview(value) for value in outcome.outputs]
+        if key is not None and self.cache is not None:
+            try:
+                stored = [store(value) for value in outcome.outputs]
+            except UnstorableValue:
+                pass
+            else:
+                for (_, slot), one in zip(step.outputs, stored, strict=True):
+                    self._hashes[slot] = one.hash
+                self.cache.put(key, Entry(stored, previews, outcome.seconds, outcome.tokens_in, outcome.tokens_out))
+        for (_, slot), value in zip(step.outputs, outcome.outputs, strict=True):
+            if value is UNLIT:
+                self._dark[slot] = f"{step.id} did not light it"
+            elif self._readers[slot]:
+                self._values[slot] = value
+        self._finished(step, outcome, previews)
+
+    def _recalled(self, step: Step, found: Entry) -> None:
+        """Take in what the cache had for a step; the values are unpacked only if someone reads them."""
+        for (_, slot), stored, shown in zip(step.outputs, found.outputs, found.previews, strict=True):
+            if shown.type == "unlit":
+                self._dark[slot] = f"{step.id} did not light it"
+            elif self._readers[slot]:
+                self._values[slot] = stored
+                self._hashes[slot] = stored.hash
+        outcome = Outcome((), found.seconds, True, found.tokens_in, found.tokens_out)
+        self._finished(step, outcome, found.previews)
+
+    def _finished(self, step: Step, outcome: Outcome, previews: list[e.Preview]) -> None:
+        shown = {name: one for (name, _), one in zip(step.outputs, previews, strict=True)}
+        self._emit(
+            e.NodeFinished(
+                self._run, self._next(), time.time(), step.id, shown,
+                outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out,
+            )
+        )  # fmt: skip
+        self._end(step)
+
+    def _fail(self, step: Step, error: NodeError | PermissionNeeded, seconds: float) -> None:
+        """Tell that a step failed and do what its `on_error` says."""
+        action = "stop" if isinstance(error, PermissionNeeded) else step.on_error.action
+        self._emit(
+            e.NodeFailed(
+                self._run, self._next(), time.time(), step.id, type(error).__name__, error.message, error.hint,
+                action, seconds,
+            )
+        )  # fmt: skip
+        self.failures.append((step.id, error))
+        given: dict[str, Any] = {}
+        if action == "default":
+            given = _defaults(step)
+        elif action == "route":
+            given = {"error": {"error": type(error).__name__, "message": error.message, "node": step.id}}
+        elif action == "stop":
+            self._stopped_by = self._stopped_by or step.id
+        for name, slot in step.outputs:
+            if name in given:
+                self._values[slot] = given[name]
+            else:
+                self._dark[slot] = f"{step.id} failed"
+        self._end(step)
+
+    def _skip(self, step: Step, because: str) -> None:
+        self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, because))
+        for _, slot in step.outputs:
+            self._dark[slot] = because
+        self._end(step)
+
+    def _end(self, step: Step) -> None:
+        """Let go of what only this step still needed, and queue those that waited for nothing else."""
+        readers, waiting = self._readers, self._waiting
+        for slot in step.reads:
+            readers[slot] -= 1
+            if not readers[slot]:
+                self._values[slot] = None
+        for index in step.followers:
+            waiting[index] -= 1
+            if not waiting[index]:
+                self._ready.append(index)
+        self._over[step.index] = True
+        self._ended += 1
+
+    def _output(self, slot: int) -> Any:
+        if slot in self._dark:
+            return None
+        value = self._values[slot]
+        return value.load() if value.__class__ is Stored else value
+
+    def _hash(self, slot: int) -> bytes | None:
+        """The content hash of what is in a slot; None if the value has no stored form."""
+        found = self._hashes[slot]
+        if found is None:
+            try:
+                found = self._hashes[slot] = store(self._values[slot]).hash
+            except UnstorableValue:
+                return None
+        return found
+
+    def _key(self, step: Step) -> bytes | None:
+        """The cache key of a step without a stamp that is not mapped item by item."""
+        hashes = self._link_hashes(step)
+        return None if hashes is None else digest(b"".join((step.key or b"", *hashes.values())))
+
+    def _link_hashes(self, step: Step) -> dict[str, bytes] | None:
+        """The content hash of what comes in by each linked parameter, None if any has none."""
+        hashes: dict[str, bytes] = {}
+        for name, slot, _ in step.links:
+            one = self._hash(slot)
+            if one is None:
+                return None
+            hashes[name] = one
+        for gather in step.gathers:
+            lit = [self._hash(slot) for slot, _ in gather.sources if slot not in self._dark]
+            if None in lit:
+                return None
+            hashes[gather.parameter] = digest(b"".join(one for one in lit if one is not None))
+        return hashes
+
+    def emit(self, cls: Callable[..., e.Event], *fields: Any) -> None:
+        """Emit an event of the run, numbered and timed."""
+        self._emit(cls(self._run, self._next(), time.time(), *fields))
+
+
+def _defaults(step: Step) -> dict[str, Any]:
+    """The values that `on_error: {default: …}` gives: one for all, or by output name."""
+    names = [name for name, _ in step.outputs]
+    value = step.on_error.default
+    if len(names) > 1 and isinstance(value, dict) and set(value) <= set(names):
+        return value
+    return dict.fromkeys(names, value)

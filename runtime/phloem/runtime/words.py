@@ -1,0 +1,35 @@
+"""Words for messages: the nearest right word, and lists as a person says them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+__all__ = ["nearest", "or_list"]
+
+_LONGEST = 100
+_MOST = 5_000
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that looks most like `word`, upper and lower case alike; None if none is near.
+
+    Looks at no more than 5,000 known words, and at no word longer than 100 characters.
+    """
+    if not word or len(word) > _LONGEST:
+        return None
+    folded: dict[str, str] = {}
+    for one in known:
+        if len(one) <= _LONGEST:
+            folded.setdefault(one.casefold(), one)
+        if len(folded) >= _MOST:
+            break
+    found = get_close_matches(word.casefold(), folded, n=1)
+    return folded[found[0]] if found else None
+
+
+def or_list(words: Sequence[str], last: str = "or") -> str:
+    """`a`, `a or b`, `a, b or c`; with `last` between the final two. Empty for none."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"

@@ -1,0 +1,388 @@
+"""One step's work when it takes more than a call: the cache with stamps, places, attempts, items, streams."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from phloem.runtime import events as e
+from phloem.runtime.cache import Entry, store
+from phloem.runtime.codec import UnstorableValue, digest
+from phloem.runtime.context import Context
+from phloem.runtime.disk import file_digest
+from phloem.runtime.errors import InputError, NodeCrashed, NodeError, NodeTimeout, PermissionNeeded, SettingError
+from phloem.runtime.plan import Step
+from phloem.runtime.values import UNLIT
+
+if TYPE_CHECKING:
+    from phloem.runtime.scheduler import Scheduler
+
+__all__ = ["Outcome", "Work", "as_failure", "as_outputs"]
+
+ITEMS_AT_ONCE: Final = 64
+PROGRESS_EVERY: Final = 0.1
+SLICE: Final = 0.005
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a step gave, in the order of its outputs, and what it cost."""
+
+    outputs: tuple[Any, ...]
+    seconds: float = 0.0
+    cached: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+def as_outputs(step: Step, result: Any) -> tuple[Any, ...]:
+    """What a function returned, one value per output; NodeCrashed if it returned too few or too many."""
+    names = [name for name, _ in step.outputs]
+    routed = step.on_error.action == "route"
+    if routed:
+        names.pop()
+    if len(names) == 1:
+        given: tuple[Any, ...] = (result,)
+    elif isinstance(result, dict) and set(result) <= set(names):
+        given = tuple(result.get(name, UNLIT) for name in names)
+    elif not names and result is None:
+        given = ()
+    elif isinstance(result, tuple) and len(result) == len(names):
+        given = tuple(result)
+    else:
+        raise NodeCrashed(f"{step.kind.name} returned {type(result).__name__} where {len(names)} outputs were due")
+    return (*given, UNLIT) if routed else given
+
+
+def as_failure(error: Exception) -> NodeError | PermissionNeeded:
+    """The error to report for whatever a node raised: what it did not foresee becomes NodeCrashed."""
+    if isinstance(error, NodeError | PermissionNeeded):
+        return error
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    spot = f" ({Path(frame.tb_frame.f_code.co_filename).name}, line {frame.tb_lineno})" if frame else ""
+    crashed = NodeCrashed(
+        f"{type(error).__name__}: {error}{spot}", hint="This is a bug in the node. Please tell its author."
+    )
+    crashed.__cause__ = error
+    return crashed
+
+
+class Work:
+    """One step being worked on: once, or once per item of the lists it maps over."""
+
+    def __init__(
+        self, scheduler: Scheduler, step: Step, inputs: dict[str, Any], hashes: dict[str, bytes] | None
+    ) -> None:
+        self.scheduler = scheduler
+        self.step = step
+        self.inputs = inputs
+        self.hashes = hashes
+        self.began: float | None = None
+        self.executed = 0
+        self.tokens = [0, 0]
+
+    async def outcome(self) -> Outcome:
+        """What the step gives; NodeError or PermissionNeeded when it fails."""
+        began = time.perf_counter()
+        if self.step.maps and self.step.runs == "inline" and not self.step.kind.takes_context:
+            outputs = await self._mapped_inline()
+        elif self.step.maps:
+            outputs = await self._mapped(self.inputs, self.step.maps, "")
+        else:
+            outputs = await self._one(self.inputs, self.hashes, None)
+        return Outcome(
+            outputs, time.perf_counter() - (self.began or began), cached=not self.executed,
+            tokens_in=self.tokens[0], tokens_out=self.tokens[1],
+        )  # fmt: skip
+
+    async def _mapped_inline(self) -> tuple[Any, ...]:
+        """All items of a pure function, here on the loop; the cache keeps the whole, not each item."""
+        key = None
+        cache = self.scheduler.cache
+        if cache is not None and self.hashes is not None and self.step.key is not None:
+            key = digest(b"".join((self.step.key, *self.hashes.values())))
+            found = cache.get(key)
+            if found is not None:
+                self.tokens = [found.tokens_in, found.tokens_out]
+                return tuple(one.load() for one in found.outputs)
+        self._started()
+        outputs = await self._walk(self.inputs, self.step.maps)
+        if key is not None and cache is not None:
+            _keep(cache, key, outputs, self, 0.0, [])
+        return outputs
+
+    async def _walk(self, inputs: dict[str, Any], depth: int) -> tuple[Any, ...]:
+        step, function = self.step, self.step.kind.function
+        columns: list[list[Any]] = [[] for _ in step.outputs]
+        coerce = _coercions(step)
+        slice_end = time.perf_counter() + SLICE
+        total, shown = None, time.perf_counter() + PROGRESS_EVERY
+        for index, item in enumerate(_items(step, inputs)):
+            try:
+                if depth > 1:
+                    outputs = await self._walk(item, depth - 1)
+                else:
+                    for name, turn in coerce:
+                        item[name] = turn(item[name])
+                    outputs = as_outputs(step, function(**item))
+            except Exception as error:
+                raise _at_item(as_failure(error), index) from error
+            for column, value in zip(columns, outputs, strict=True):
+                if value is not UNLIT:
+                    column.append(value)
+            now = time.perf_counter()
+            if now > slice_end:
+                if now > shown:
+                    total = total or len(inputs[step.over[0]])
+                    self.scheduler.emit(e.NodeProgress, step.id, index / total, "")
+                    shown = now + PROGRESS_EVERY
+                await asyncio.sleep(0)
+                slice_end = time.perf_counter() + SLICE
+        self.executed += 1
+        return tuple(columns)
+
+    async def _mapped(self, inputs: dict[str, Any], depth: int, place: str) -> tuple[Any, ...]:
+        """All items, some at once; each is looked up in the cache and tried by itself."""
+        step = self.step
+        items = list(_items(step, inputs))
+        results: list[tuple[Any, ...] | None] = [None] * len(items)
+        coerce = _coercions(step) if depth == 1 else ()
+        waiting = iter(enumerate(items))
+        ended, shown = 0, 0.0
+
+        async def take() -> None:
+            nonlocal ended, shown
+            for index, item in waiting:
+                where = f"{place}{index}"
+                try:
+                    for name, turn in coerce:
+                        item[name] = turn(item[name])
+                    if depth > 1:
+                        results[index] = await self._mapped(item, depth - 1, f"{where}/")
+                    else:
+                        results[index] = await self._one(item, self._item_hashes(item), where)
+                except Exception as error:
+                    raise _at_item(as_failure(error), index) from error
+                ended += 1
+                if depth == step.maps and time.perf_counter() > shown:
+                    shown = time.perf_counter() + PROGRESS_EVERY
+                    self.scheduler.emit(e.NodeProgress, step.id, ended / len(items), "")
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(items), ITEMS_AT_ONCE)):
+                    group.create_task(take())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        columns: list[list[Any]] = [[] for _ in step.outputs]
+        for outputs in results:
+            for column, value in zip(columns, outputs or (), strict=True):
+                if value is not UNLIT:
+                    column.append(value)
+        return tuple(columns)
+
+    def _item_hashes(self, item: dict[str, Any]) -> dict[str, bytes] | None:
+        if self.hashes is None:
+            return None
+        try:
+            return self.hashes | {name: store(item[name]).hash for name in self.step.over}
+        except UnstorableValue:
+            return None
+
+    async def _one(self, inputs: dict[str, Any], hashes: dict[str, bytes] | None, item: str | None) -> tuple[Any, ...]:
+        """One execution, or what the cache has for it."""
+        step, cache = self.step, self.scheduler.cache
+        context = self._context(item)
+        key = None
+        if cache is not None and hashes is not None and step.key is not None:
+            key = await self._stamped_key(context, inputs, hashes)
+            found = None if key is None else cache.get(key)
+            if found is not None and await self._still_so(found):
+                self._count(found.tokens_in, found.tokens_out)
+                return tuple(one.load() for one in found.outputs)
+        async with self.scheduler.resources.hold(step.resources):
+            self._started()
+            began = time.perf_counter()
+            outputs = await self._attempts(inputs, context, item)
+        self.executed += 1
+        self._count(context.tokens_in, context.tokens_out)
+        if key is not None and cache is not None:
+            _keep(cache, key, outputs, context, time.perf_counter() - began, context.written)
+        return outputs
+
+    def _count(self, read: int, written: int) -> None:
+        self.tokens[0] += read
+        self.tokens[1] += written
+
+    def _started(self) -> None:
+        if self.began is None:
+            self.began = time.perf_counter()
+            self.scheduler.emit(e.NodeStarted, self.step.id)
+
+    def _context(self, item: str | None) -> Context:
+        id = self.step.id
+        path = id if item is None else f"{id}/{item}"
+        emit = self.scheduler.emit
+        number = int(item.rpartition("/")[2]) if item is not None else None
+        loop = asyncio.get_running_loop()
+
+        def show(cls: Callable[..., e.Event], *fields: Any) -> None:
+            # A node in a thread reports too, and events have one order: that of the loop.
+            if _on(loop):
+                emit(cls, id, *fields)
+            else:
+                loop.call_soon_threadsafe(emit, cls, id, *fields)
+
+        return Context(
+            self.scheduler.scope,
+            path,
+            key=f"{self.scheduler.scope.run}/{path}",
+            on_progress=lambda fraction, message: show(e.NodeProgress, fraction, message),
+            on_text=lambda port, piece: show(e.NodeChunk, port, piece, number),
+        )
+
+    async def _stamped_key(
+        self, context: Context, inputs: dict[str, Any], hashes: dict[str, bytes]
+    ) -> bytes | None:  # fmt: skip
+        """The cache key, with what the kind's stamp says; None when this call must not be cached."""
+        step = self.step
+        parts = [step.key or b"", *hashes.values()]
+        if step.kind.stamp is not None:
+            try:
+                stamp = await self._call_stamp(context, inputs)
+            except (NodeError, PermissionNeeded, OSError):
+                # The node itself will meet the same obstacle, and say it better.
+                return None
+            if stamp is None:
+                return None
+            folder = self.scheduler.scope.permissions.folder
+            parts += [str(stamp).encode("utf-8", "surrogatepass"), str(folder).encode("utf-8", "surrogatepass")]
+        return digest(b"\0".join(parts))
+
+    async def _call_stamp(self, context: Context, inputs: dict[str, Any]) -> Any:
+        stamp = self.step.kind.stamp
+        assert stamp is not None
+        if inspect.iscoroutinefunction(stamp):
+            return await stamp(context, inputs)
+        return await context.in_thread(stamp, context, inputs)
+
+    async def _still_so(self, found: Entry) -> bool:
+        """True if what the cached execution wrote is still as it left it."""
+        services = self.scheduler.scope.services
+        for word, where, left in found.written:
+            if word == "file":
+                now = await asyncio.get_running_loop().run_in_executor(
+                    self.scheduler.scope.pool, file_digest, Path(where)
+                )
+            else:
+                name, *ids = where.split("\n")
+                now = await services.get("collections").digest(name, ids)
+            if now != left:
+                return False
+        return True
+
+    async def _attempts(self, inputs: dict[str, Any], context: Context, item: str | None) -> tuple[Any, ...]:
+        """The outputs of the first attempt that succeeds; the error of the last one allowed."""
+        step, retry = self.step, self.step.retry
+        wait = retry.wait
+        for attempt in range(1, retry.times + 2):
+            try:
+                return as_outputs(step, await self._timed(inputs, context, item))
+            except (InputError, SettingError, PermissionNeeded):
+                raise
+            except Exception as error:
+                failure = as_failure(error)
+                if attempt > retry.times:
+                    raise failure from error.__cause__
+                self.scheduler.emit(e.NodeRetrying, step.id, attempt, wait, str(failure.message))
+                await asyncio.sleep(wait)
+                wait *= retry.backoff
+        raise AssertionError("the loop returns or raises")
+
+    async def _timed(self, inputs: dict[str, Any], context: Context, item: str | None) -> Any:
+        limit = self.step.timeout
+        if limit is None:
+            return await self._call(inputs, context, item)
+        try:
+            async with asyncio.timeout(limit) as clock:
+                return await self._call(inputs, context, item)
+        except TimeoutError:
+            if clock.expired():
+                raise NodeTimeout(
+                    f"it took longer than {limit:g} s", hint="Raise the node's timeout, or give it less to do."
+                ) from None
+            raise
+
+    async def _call(self, inputs: dict[str, Any], context: Context, item: str | None) -> Any:
+        kind = self.step.kind
+        first = (context,) if kind.takes_context else ()
+        if kind.streams is not None:
+            pieces: list[Any] = []
+            async with aclosing(kind.function(*first, **inputs)) as stream:
+                async for piece in stream:
+                    pieces.append(piece)
+                    if isinstance(piece, str):
+                        context.emit_text(kind.streams, piece)
+            return "".join(pieces) if kind.outputs[kind.streams].base == "text" else pieces
+        if self.step.runs == "task":
+            return await kind.function(*first, **inputs)
+        if self.step.runs == "thread":
+            return await context.in_thread(_without_stop_iteration, kind.function, first, inputs)
+        return kind.function(*first, **inputs)
+
+
+def _without_stop_iteration(function: Callable[..., Any], first: tuple[Any, ...], inputs: dict[str, Any]) -> Any:
+    """A future cannot carry StopIteration, so a node that lets one escape would hang."""
+    try:
+        return function(*first, **inputs)
+    except StopIteration as error:
+        raise RuntimeError("the node raised StopIteration") from error
+
+
+def _items(step: Step, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The inputs of each item; InputError when the lists walked through together differ in length."""
+    lengths = {name: len(inputs[name]) for name in step.over}
+    if len(set(lengths.values())) > 1:
+        words = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise InputError(
+            f"the lists it goes through together differ in length: {words}",
+            hint="Make them equally long, or link only one of them as a list.",
+        )
+    lists = [inputs[name] for name in step.over]
+    for values in zip(*lists, strict=True):
+        yield inputs | dict(zip(step.over, values, strict=True))
+
+
+def _coercions(step: Step) -> list[tuple[str, Callable[[Any], Any]]]:
+    return [(name, coerce) for name, _, coerce in step.links if coerce is not None and name in step.over]
+
+
+def _at_item(error: NodeError | PermissionNeeded, index: int) -> NodeError | PermissionNeeded:
+    error.message = f"item {index + 1}: {error.message}"
+    return error
+
+
+def _keep(
+    cache: Any, key: bytes, outputs: tuple[Any, ...], spent: Any, seconds: float, written: list[tuple[str, str, str]]
+) -> None:
+    try:
+        stored = [store(value) for value in outputs]
+    except UnstorableValue:
+        return
+    tokens = (spent.tokens_in, spent.tokens_out) if isinstance(spent, Context) else (0, 0)
+    cache.put(key, Entry(stored, [e.preview(value) for value in outputs], seconds, *tokens, list(written)))
+
+
+def _on(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
