@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from phloem.runtime.checks import check
     from phloem.runtime.context import Context
     from phloem.runtime.declare import In, Out, Setting, node
-    from phloem.runtime.engine import Engine, run, start
     from phloem.runtime.document import Document, dump, load, parse, save
+    from phloem.runtime.engine import Engine, run, start
     from phloem.runtime.kinds import Example, NodeKind
     from phloem.runtime.ports import Json, ModelName, Port, Ports, PortType, Vector
     from phloem.runtime.runs import Options, Result, Run
@@ -41,7 +41,7 @@ _HOMES = {
 }
 _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Catalogue", "Context", "Document", "Engine", "Example", "In", "Input", "Json", "ModelName", "Node", "NodeKind",
     "Options", "Out", "Port", "PortType", "Ports", "Result", "Run", "RunView", "Setting", "Source", "Vector",
     "Workflow", "check", "dump", "fold", "load", "node", "parse", "run", "save", "start",

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgpack
-
 from phloem.runtime.codec import digest, pack, unpack
 from phloem.runtime.events import Preview
 

@@ -102,8 +102,13 @@ class _Checker:
         return CheckedWorkflow(self.workflow, topology, self.nodes)
 
     def problem(
-        self, path: tuple[str, ...], message: str, hint: str | None = None, node: str | None = None, port: str | None = None
-    ) -> None:  # fmt: skip
+        self,
+        path: tuple[str, ...],
+        message: str,
+        hint: str | None = None,
+        node: str | None = None,
+        port: str | None = None,
+    ) -> None:
         line, column = self.place(*path) or (None, None)
         self.problems.append(Problem(message, hint, self.file, line, column, node, port))
 
@@ -126,7 +131,7 @@ class _Checker:
                 f"Did you mean {known.name}?"
                 if known
                 else "Install the package that brings it; `phloem nodes` lists the kinds there are."
-            )  # noqa: E501
+            )
             self.problem(path, f"there is no kind of node called {node.kind}", hint, id)
         elif not version:
             self.problem(path, f"the kind {kind_id} is written without its version", f"Write {kind.name}", id)
@@ -186,7 +191,7 @@ class _Checker:
                 if port.required:
                     self.problem(
                         ("nodes", id), f"the input {name} ({port.type}) is missing",
-                        f"Link an output to it under `in`, or write a value under `set`.", id, name,
+                        "Link an output to it under `in`, or write a value under `set`.", id, name,
                     )  # fmt: skip
                 else:
                     found.values[name] = port.default

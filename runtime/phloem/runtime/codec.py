@@ -8,7 +8,6 @@ import math
 from typing import Any, Final
 
 import msgpack
-
 from phloem.runtime.errors import PhloemError
 from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message
 

@@ -182,28 +182,31 @@ _PLAIN: dict[Any, str] = {
 
 def _read(id: str, hint: Any) -> tuple[PortType, tuple[Any, ...], tuple[str, ...]]:
     """The port type of an annotation, the notes on it, and its choices if it is a Literal."""
-    if get_origin(hint) is Annotated:
+    origin = get_origin(hint)
+    if origin is Annotated:
         bare, *notes = get_args(hint)
         given = next((note for note in notes if isinstance(note, PortType)), None)
         if given is not None:
             return given, tuple(notes), ()
         port_type, inner, choices = _read(id, bare)
         return port_type, (*inner, *notes), choices
-    if get_origin(hint) in (Union, types.UnionType):
+    if origin in (Union, types.UnionType):
         rest = [part for part in get_args(hint) if part is not type(None)]
-        if all(part in (int, float) for part in rest):
-            return PortType("number"), (), ()
-        if len(rest) == 1:
+        if len(rest) == 1 or all(part in (int, float) for part in rest):
             return _read(id, rest[0])
-    if get_origin(hint) is Literal:
+    if origin is Literal:
         return PortType("text"), (), tuple(str(choice) for choice in get_args(hint))
-    if get_origin(hint) in (list, Sequence):
-        return _read(id, get_args(hint)[0])[0].listed, (), ()
+    return _bare(id, hint), (), ()
+
+
+def _bare(id: str, hint: Any) -> PortType:
+    """The port type of an annotation without notes; TypeError if there is none."""
+    origin = get_origin(hint)
+    if origin in (list, Sequence):
+        return _read(id, get_args(hint)[0])[0].listed
     if hint is list:
-        return PortType("any", 1), (), ()
-    if get_origin(hint) is dict:
-        return PortType("json"), (), ()
-    base = _PLAIN.get(hint)
+        return PortType("any", 1)
+    base = "json" if origin is dict else _PLAIN.get(hint)
     if base is None:
         raise TypeError(f"{id}: {hint!r} is not a type that a port can have")
-    return PortType(base), (), ()
+    return PortType(base)

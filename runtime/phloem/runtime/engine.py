@@ -25,6 +25,7 @@ from phloem.runtime.resources import Resources
 from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.scheduler import Scheduler
 from phloem.runtime.threads import Threads
+from phloem.runtime.wishes import missing
 from phloem.runtime.words import nearest
 from phloem.runtime.workflow import Workflow
 
@@ -60,8 +61,11 @@ class Engine:
         return check(source.workflow, self.catalogue, place=source.marks.of, file=file, store=self.home.plans)
 
     def start(
-        self, source: Document | Workflow | Plan, inputs: Mapping[str, Any] | None = None, options: Options | None = None
-    ) -> Run:  # fmt: skip
+        self,
+        source: Document | Workflow | Plan,
+        inputs: Mapping[str, Any] | None = None,
+        options: Options | None = None,
+    ) -> Run:
         """A run, begun on the running loop. CheckError if the workflow or an input is wrong.
 
         PermissionNeeded, with all that is missing, if it would touch what was not allowed and that can
@@ -73,6 +77,9 @@ class Engine:
         values = input_values(plan, inputs or {})
         run = Run(_new_id(), plan)
         permissions = self.permissions(options, folder)
+        lacking = missing(plan, values, permissions)
+        if lacking is not None:
+            raise lacking
         scope = Scope(
             run=run.id,
             services=self.services,
@@ -84,7 +91,7 @@ class Engine:
         )
         cache = self.cache if options.cache else None
         scheduler = Scheduler(plan, values, scope=scope, emit=run.take, cache=cache, resources=self.resources)
-        run.begin(scheduler, self.cache.flush if cache else _nothing)
+        run.begin(scheduler)
         return run
 
     def plan(self, source: Document | Workflow, *, to: str | None = None) -> Plan:
@@ -139,6 +146,7 @@ def run_to_end(
         own = engine or Engine()
         try:
             started = own.start(document, inputs, options)
+            started.discard_events()
             if listener is not None:
                 started.subscribe(listener)
             return await started.result()
@@ -178,7 +186,3 @@ def _shared_engine() -> Engine:
 def _new_id() -> str:
     """An id that sorts by time: `20261121-085300-3fa9c1`."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-
-
-def _nothing() -> None:
-    return None

@@ -53,7 +53,7 @@ class Grant:
                 hint="Write one of " + ", ".join(f"{one}=…" for one in WORDS) + ", such as --allow net=example.org",
             )
         if word in ("read", "write"):
-            scope = os.path.realpath(os.path.expanduser(scope))
+            scope = os.path.realpath(Path(scope).expanduser())
         elif word == "net":
             scope = scope.lower()
         return cls(word, scope)

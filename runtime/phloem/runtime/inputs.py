@@ -67,7 +67,7 @@ def parse_input(name: str, text: str, wanted: PortType) -> Any:
 
 def _write_as(wanted: PortType) -> str:
     if wanted.depth:
-        return f"Write it as JSON, such as '[…, …]', or put it in a file and give @FILE."
+        return "Write it as JSON, such as '[…, …]', or put it in a file and give @FILE."
     return {"number": "Write a number, such as 3 or 2.5.", "boolean": "Write true or false."}.get(
         wanted.base, "Write it as JSON, or put it in a file and give @FILE."
     )

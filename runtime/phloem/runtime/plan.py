@@ -53,9 +53,9 @@ class Step:
     reads: tuple[int, ...]
     followers: tuple[int, ...] = ()
     waits_for: int = 0
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
-    on_error: OnError = OnError()
+    on_error: OnError = field(default_factory=OnError)
     disabled: bool = False
     key: bytes | None = None
     resources: tuple[str, ...] = ()

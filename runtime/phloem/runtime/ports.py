@@ -238,26 +238,25 @@ def expect(value: Any, wanted: PortType) -> Any:
         if not isinstance(value, list):
             return [expect(value, wanted.item)]
         return [expect(item, wanted.item) for item in value] if wanted.base != "any" else value
-    base = wanted.base
-    if base == "any":
+    if wanted.base == "any":
         return value
-    if base == "json":
+    if wanted.base == "json":
         return _json_form(value)
-    if base == "vector":
-        if isinstance(value, list) and all(type(item) in (int, float) for item in value):
-            return value
-    elif base == "boolean" or not isinstance(value, bool):
-        if isinstance(value, _CLASSES[base]):
-            return value
-        if isinstance(value, dict) and base in _FROM_DICT:
-            return _from_dict(value, base)
-        if base == "text":
-            turn = _TO_TEXT.get(type_of_value(value).base)
-            if turn is not None:
-                return turn(value)
-    elif base == "text":
-        return "true" if value else "false"
+    if wanted.base == "text" and not isinstance(value, str):
+        turn = _TO_TEXT.get(type_of_value(value).base)
+        if turn is not None:
+            return turn(value)
+    if _is(value, wanted.base):
+        return value
+    if isinstance(value, dict) and wanted.base in _FROM_DICT:
+        return _from_dict(value, wanted.base)
     raise InputError(f"expected {wanted}, got {type_of_value(value)}: {_short(value)}")
+
+
+def _is(value: Any, base: str) -> bool:
+    if base == "vector":
+        return isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    return isinstance(value, _CLASSES[base]) and (base == "boolean" or not isinstance(value, bool))
 
 
 _FROM_DICT: Final[dict[str, type]] = {"document": Document, "hit": Hit, "message": Message, "collection": Collection}

@@ -67,6 +67,10 @@ class Run:
         """Have `listener` called with every event from now on, on the loop's thread."""
         self._listeners.append(listener)
 
+    def discard_events(self) -> None:
+        """Keep no events for iterating: for who only listens, or only wants the result."""
+        self._events = None
+
     def cancel(self) -> None:
         """Stop: nodes are interrupted, what had finished stays kept, the run ends as `cancelled`."""
         if self._scheduler is not None:
@@ -77,8 +81,6 @@ class Run:
     async def result(self) -> Result:
         """How the run ended. Failing nodes are in the result; only a bug of ours is raised."""
         assert self._task is not None
-        if not self._arrived.is_set():
-            self._events = None
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
@@ -115,16 +117,16 @@ class Run:
         for listener in self._listeners:
             listener(event)
 
-    async def _drive(self, scheduler: Scheduler, finish: Callable[[], None]) -> Result:
+    async def _drive(self, scheduler: Scheduler) -> Result:
         began = time.perf_counter()
         try:
             outputs = await scheduler.run()
         finally:
-            finish()
             self._arrived.set()
         seconds = time.perf_counter() - began
         return Result(self.id, scheduler.status, outputs, seconds, dict(scheduler.failures))
 
-    def begin(self, scheduler: Scheduler, finish: Callable[[], None]) -> None:
+    def begin(self, scheduler: Scheduler) -> None:
+        """Start, on the running loop."""
         self._scheduler = scheduler
-        self._task = asyncio.get_running_loop().create_task(self._drive(scheduler, finish))
+        self._task = asyncio.get_running_loop().create_task(self._drive(scheduler))

@@ -11,10 +11,11 @@ _LONGEST = 100
 _MOST = 5_000
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str | None:
     """The one of `known` that looks most like `word`, upper and lower case alike; None if none is near.
 
-    Looks at no more than 5,000 known words, and at no word longer than 100 characters.
+    `closeness` is the least likeness, up to 1 for the same word (difflib's ratio). It looks at no more
+    than 5,000 known words, and at no word longer than 100 characters.
     """
     if not word or len(word) > _LONGEST:
         return None
@@ -24,7 +25,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
             folded.setdefault(one.casefold(), one)
         if len(folded) >= _MOST:
             break
-    found = get_close_matches(word.casefold(), folded, n=1)
+    found = get_close_matches(word.casefold(), folded, n=1, cutoff=closeness)
     return folded[found[0]] if found else None
 
 

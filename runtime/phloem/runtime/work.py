@@ -151,30 +151,22 @@ class Work:
 
     async def _mapped(self, inputs: dict[str, Any], depth: int, place: str) -> tuple[Any, ...]:
         """All items, some at once; each is looked up in the cache and tried by itself."""
-        step = self.step
-        items = list(_items(step, inputs))
-        results: list[tuple[Any, ...] | None] = [None] * len(items)
-        coerce = _coercions(step) if depth == 1 else ()
+        items = list(_items(self.step, inputs))
+        results: list[tuple[Any, ...]] = [()] * len(items)
         waiting = iter(enumerate(items))
         ended, shown = 0, 0.0
 
         async def take() -> None:
             nonlocal ended, shown
             for index, item in waiting:
-                where = f"{place}{index}"
                 try:
-                    for name, turn in coerce:
-                        item[name] = turn(item[name])
-                    if depth > 1:
-                        results[index] = await self._mapped(item, depth - 1, f"{where}/")
-                    else:
-                        results[index] = await self._one(item, self._item_hashes(item), where)
+                    results[index] = await self._item(item, depth, f"{place}{index}")
                 except Exception as error:
                     raise _at_item(as_failure(error), index) from error
                 ended += 1
-                if depth == step.maps and time.perf_counter() > shown:
+                if depth == self.step.maps and time.perf_counter() > shown:
                     shown = time.perf_counter() + PROGRESS_EVERY
-                    self.scheduler.emit(e.NodeProgress, step.id, ended / len(items), "")
+                    self.scheduler.emit(e.NodeProgress, self.step.id, ended / len(items), "")
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -182,12 +174,16 @@ class Work:
                     group.create_task(take())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        columns: list[list[Any]] = [[] for _ in step.outputs]
-        for outputs in results:
-            for column, value in zip(columns, outputs or (), strict=True):
-                if value is not UNLIT:
-                    column.append(value)
-        return tuple(columns)
+        columns = zip(*results, strict=True) if results else ([] for _ in self.step.outputs)
+        return tuple([value for value in column if value is not UNLIT] for column in columns)
+
+    async def _item(self, item: dict[str, Any], depth: int, place: str) -> tuple[Any, ...]:
+        """What one item gives; a list of lists is walked down first."""
+        if depth > 1:
+            return await self._mapped(item, depth - 1, f"{place}/")
+        for name, turn in _coercions(self.step):
+            item[name] = turn(item[name])
+        return await self._one(item, self._item_hashes(item), place)
 
     def _item_hashes(self, item: dict[str, Any]) -> dict[str, bytes] | None:
         if self.hashes is None:
@@ -249,9 +245,7 @@ class Work:
             on_text=lambda port, piece: show(e.NodeChunk, port, piece, number),
         )
 
-    async def _stamped_key(
-        self, context: Context, inputs: dict[str, Any], hashes: dict[str, bytes]
-    ) -> bytes | None:  # fmt: skip
+    async def _stamped_key(self, context: Context, inputs: dict[str, Any], hashes: dict[str, bytes]) -> bytes | None:
         """The cache key, with what the kind's stamp says; None when this call must not be cached."""
         step = self.step
         parts = [step.key or b"", *hashes.values()]

@@ -57,6 +57,7 @@ class OnError:
 class Node:
     """One box. `links` says where inputs come from, `set` holds values written down.
 
+    `listed` names the inputs whose links are written as a list, though it may be a list of one.
     `timeout` is in seconds; `cache` overrules whether results are kept; `extra` holds what the file
     says beyond what this version knows, so that saving loses nothing.
     """
@@ -73,6 +74,12 @@ class Node:
     cache: bool | None = None
     listed: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Several links can only be written as a list, and what is not linked is not written at all."""
+        listed = frozenset(port for port, links in self.links.items() if len(links) != 1 or port in self.listed)
+        if listed != self.listed:
+            object.__setattr__(self, "listed", listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +121,14 @@ class Workflow:
 
     def edges(self) -> dict[str, tuple[str, ...]]:
         """For each node, the nodes it takes values from, each once, in the order of its links."""
-        return {
-            id: tuple(dict.fromkeys(source.node for sources in node.links.values() for source in sources if source.node != INPUT))
-            for id, node in self.nodes.items()
-        }  # fmt: skip
+        return {id: tuple(_origins(node)) for id, node in self.nodes.items()}
 
 
 def _without(links: Mapping[str, tuple[Source, ...]], id: str) -> dict[str, tuple[Source, ...]]:
     kept = {port: tuple(source for source in sources if source.node != id) for port, sources in links.items()}
     return {port: sources for port, sources in kept.items() if sources}
+
+
+def _origins(node: Node) -> dict[str, None]:
+    """The nodes that a node takes values from, each once, in the order of its links."""
+    return dict.fromkeys(source.node for sources in node.links.values() for source in sources if source.node != INPUT)

@@ -1,0 +1,45 @@
+# make demo    set up .venv with the base install and run the main example
+# make test    set up .venv-test with everything and run every check and test
+# make quick   the checks and the tests that take less than a minute in all
+# make bench   print the benchmark tables
+# make docs    write the generated references anew
+
+PYTHON ?= python3
+DEMO = examples/ask-a-page.flow.yaml
+TEST = .venv-test/bin
+
+.PHONY: demo test quick check bench docs clean
+
+demo: .venv/ready
+	@echo "phloem run $(DEMO)"
+	@.venv/bin/phloem run $(DEMO) --progress $$(test -t 2 && echo live || echo lines)
+
+test: check
+	$(TEST)/python -m pytest
+
+quick: check
+	$(TEST)/python -m pytest -m "not slow"
+
+check: .venv-test/ready
+	$(TEST)/ruff check .
+	$(TEST)/ruff format --check .
+	$(TEST)/mypy -p phloem.runtime -p phloem.nodes -p phloem.plugins -p phloem.editor
+	$(TEST)/lint-imports
+
+bench: .venv-bench/ready
+	.venv-bench/bin/python tests/bench/all.py
+
+docs: .venv-test/ready
+	$(TEST)/python tools/write_references.py
+
+.venv/ready: pyproject.toml constraints.txt tools/install.sh
+	@PYTHON=$(PYTHON) sh tools/install.sh .venv
+
+.venv-test/ready: pyproject.toml constraints.txt tools/install.sh
+	@PYTHON=$(PYTHON) sh tools/install.sh .venv-test all,dev
+
+.venv-bench/ready: pyproject.toml constraints.txt tools/install.sh
+	@PYTHON=$(PYTHON) sh tools/install.sh .venv-bench bench
+
+clean:
+	rm -rf .venv .venv-test .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,75 @@
+"""The command line: `phloem run`, `check`, `show`, `fmt`, `diff`, `nodes`.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a node failed, 2 the workflow,
+its input, a grant or the command line is wrong, 3 a bug of ours, 130 interrupted. Each command's own
+module is imported only when it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from phloem.runtime.errors import NodeError, PhloemError, WorkflowError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. `arguments` default to the process's own."""
+    from phloem.runtime.cli.arguments import parser
+
+    try:
+        given = parser().parse_args(arguments)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 2
+    try:
+        code: int = import_module(f"phloem.runtime.cli.{given.command}").main(given)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("cancelled", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except PhloemError as error:
+        complain(error)
+        return 1 if isinstance(error, NodeError) else 2
+    except Exception as error:
+        return _bug(error)
+
+
+def complain(error: PhloemError) -> None:
+    """Print an error the way a person can act on it."""
+    if isinstance(error, WorkflowError):
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def _bug(error: Exception) -> int:
+    """Say that it is our fault, with what we need to find it; the whole story with PHLOEM_DEBUG=1."""
+    import traceback
+
+    if os.environ.get("PHLOEM_DEBUG"):
+        traceback.print_exception(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    spot = f"{Path(last.filename).name}:{last.lineno}"
+    print(
+        f"error: this is a bug in Phloem: {type(error).__name__}: {error} ({spot})\n"
+        "  Please report it with what PHLOEM_DEBUG=1 adds. Nothing of yours was changed.",
+        file=sys.stderr,
+    )
+    return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

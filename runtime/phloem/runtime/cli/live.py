@@ -1,0 +1,102 @@
+"""The live view of a run on a terminal: a row a node, with what it is doing right now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from phloem.runtime.events import Event
+from phloem.runtime.view import NodeView, RunView
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["live"]
+
+_MARKS = {
+    "waiting": ("·", "dim"), "done": ("✓", "green"), "cached": ("✓", "cyan"), "skipped": ("–", "dim"),
+    "failed": ("✗", "red"), "retrying": ("↻", "yellow"), "asking": ("?", "magenta"),
+}  # fmt: skip
+
+
+@contextmanager
+def live() -> Iterator[Callable[[Event], None]]:
+    """A function that takes events and keeps the picture on stderr true to them."""
+    console = Console(stderr=True)
+    view = RunView()
+    with Live(_Picture(view, console), console=console, refresh_per_second=12, transient=False):
+        yield view.apply
+
+
+class _Picture:
+    """Drawn anew by rich at its own pace, whatever the pace of events."""
+
+    def __init__(self, view: RunView, console: Console) -> None:
+        self.view = view
+        self.console = console
+        self.spinner = Spinner("dots", style="blue")
+
+    def __rich__(self) -> RenderableType:
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column(no_wrap=True, justify="right", style="dim")
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        rows = self._rows()
+        for name, node in rows:
+            table.add_row(self._mark(node), name, _time(node), _doing(node))
+        hidden = len(self.view.nodes) - len(rows)
+        return Group(table, self._summary(hidden))
+
+    def _rows(self) -> list[tuple[str, NodeView]]:
+        """All nodes if they fit the window, else those that are not simply done or still waiting."""
+        rows = list(self.view.nodes.items())
+        room = max(self.console.height - 3, 5)
+        if len(rows) > room:
+            rows = [row for row in rows if row[1].state not in ("waiting", "done", "cached", "skipped")]
+        return rows[:room]
+
+    def _mark(self, node: NodeView) -> RenderableType:
+        if node.state == "running":
+            return self.spinner
+        mark, style = _MARKS[node.state]
+        return Text(mark, style=style)
+
+    def _summary(self, hidden: int) -> Text:
+        view = self.view
+        seconds = view.seconds or (time.time() - view.started if view.started else 0.0)
+        parts = [f"{view.ended} of {len(view.nodes)} nodes", f"{seconds:.1f} s"]
+        if view.count("cached"):
+            parts.insert(1, f"{view.count('cached')} from the cache")
+        if hidden > 0:
+            parts.append(f"{hidden} not shown")
+        style = {"done": "green", "failed": "red", "cancelled": "yellow"}.get(view.status, "dim")
+        return Text(f"{view.status}: " + ", ".join(parts), style=style)
+
+
+def _time(node: NodeView) -> str:
+    if node.state == "cached":
+        return "cached"
+    if node.state in ("running", "retrying") and node.started:
+        return f"{time.time() - node.started:.1f} s"
+    return f"{node.seconds:.1f} s" if node.state in ("done", "failed") else ""
+
+
+def _doing(node: NodeView) -> Text:
+    """A line about the node: its error, its progress, what it streams, or what it gave."""
+    if node.state == "failed":
+        return Text(f"{node.message}  {node.hint or ''}".strip(), style="red")
+    if node.state in ("skipped", "retrying", "asking"):
+        return Text(node.message, style="dim")
+    if node.state == "running":
+        streamed = " ".join(next(iter(node.text.values()), "").split())
+        if streamed:
+            return Text(streamed[-100:], style="blue")
+        percent = f"{node.fraction:.0%} " if node.fraction is not None else ""
+        return Text(percent + node.message, style="blue")
+    shown = next(iter(node.outputs.values()), None)
+    tokens = f"{node.tokens_out} tokens  " if node.tokens_out else ""
+    return Text(tokens + (" ".join(shown.text.split()) if shown else ""), style="dim")

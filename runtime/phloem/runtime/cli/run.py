@@ -1,0 +1,187 @@
+"""`phloem run`: one workflow, from its file to its outputs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from phloem.runtime.cli.results import print_outputs
+from phloem.runtime.codec import json_form
+from phloem.runtime.document import Document, load
+from phloem.runtime.engine import Engine
+from phloem.runtime.errors import ConfigError, PermissionNeeded, PhloemError
+from phloem.runtime.events import Event, to_json
+from phloem.runtime.inputs import parse_input, path_inputs
+from phloem.runtime.runs import Options, Result, Run
+from phloem.runtime.words import nearest
+
+__all__ = ["main"]
+
+INPUT_LIMIT = 200_000_000
+
+
+def main(given: argparse.Namespace) -> int:
+    """Run the file; the exit code."""
+    if given.json and given.events:
+        raise ConfigError("--json and --events are two forms of the output", hint="Give one of them.")
+    document = load(given.file)
+    with _progress(given) as listen:
+        result = asyncio.run(_run(given, document, listen))
+    if given.json:
+        print(json.dumps(_as_json(result), ensure_ascii=False))
+    elif not given.events and result.status == "done":
+        print_outputs(result.outputs, sys.stdout)
+    return _code(result)
+
+
+async def _run(given: argparse.Namespace, document: Document, listen: Callable[[Event], None]) -> Result:
+    engine = Engine()
+    try:
+        inputs, trusted = _inputs(given.inputs, document, engine)
+        options = Options(
+            allow=given.allow,
+            to=given.to,
+            model=given.model,
+            cache=not given.no_cache,
+            seed=given.seed,
+            trusted=trusted,
+        )
+        run = engine.start(document, inputs, options)
+        run.discard_events()
+        run.subscribe(listen)
+        with _stopped_by_signals(run):
+            return await run.result()
+    finally:
+        await engine.close()
+
+
+@contextmanager
+def _stopped_by_signals(run: Run) -> Iterator[None]:
+    """Ctrl-C and a polite kill cancel the run; a second one ends the program where it stands."""
+    loop = asyncio.get_running_loop()
+    signals = [signal.SIGINT, signal.SIGTERM]
+
+    def stop() -> None:
+        run.cancel()
+        for one in signals:
+            loop.remove_signal_handler(one)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        for one in signals:
+            loop.add_signal_handler(one, stop)
+    except NotImplementedError:
+        # Windows: Ctrl-C then cancels the main task, which cancels the run.
+        signals.clear()
+    try:
+        yield
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+
+def _inputs(texts: list[str], document: Document, engine: Engine) -> tuple[dict[str, Any], list[Path]]:
+    """The values of `-i`, by the types of the inputs, and the files that were named by them."""
+    checked = engine.check(document)
+    declared = checked.workflow.inputs
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"-i {text}: an input is given as NAME=VALUE")
+        if name not in declared:
+            near = nearest(name, declared)
+            known = f"The inputs are {', '.join(declared)}." if declared else "The workflow has no inputs."
+            raise ConfigError(
+                f"-i {name}: there is no input called {name}", hint=f"Did you mean {near}?" if near else known
+            )
+        values[name] = parse_input(name, _content(name, value), declared[name].type)
+    absolute = path_inputs(checked, values, Path.cwd())
+    named = [Path(path) for name in values for path in _paths(absolute[name]) if absolute[name] != values[name]]
+    return absolute, named
+
+
+def _paths(value: Any) -> list[str]:
+    return (
+        [value]
+        if isinstance(value, str)
+        else [one for one in value if isinstance(one, str)]
+        if isinstance(value, list)
+        else []
+    )
+
+
+def _content(name: str, value: str) -> str:
+    """The text of an input: as it stands, or from the file that `@` names."""
+    if value.startswith("@@"):
+        return value[1:]
+    if not value.startswith("@"):
+        return value
+    try:
+        if value == "@-":
+            return sys.stdin.buffer.read(INPUT_LIMIT).decode("utf-8")
+        path = Path(value[1:]).expanduser()
+        if path.stat().st_size > INPUT_LIMIT:
+            raise ConfigError(f"-i {name}: {path} is larger than {INPUT_LIMIT:,} bytes")
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"-i {name}: cannot read {value[1:]}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"-i {name}: {value[1:]} is not UTF-8 text (byte {error.start})") from error
+
+
+@contextmanager
+def _progress(given: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
+    """What is called with each event: it prints it, draws it, or says only what failed."""
+    if given.events:
+        yield _print_event
+        return
+    form = given.progress
+    if form == "auto":
+        form = "live" if sys.stderr.isatty() else "off"
+    if form == "live":
+        from phloem.runtime.cli.live import live
+
+        with live() as listen:
+            yield listen
+    else:
+        from phloem.runtime.cli.lines import failures, lines
+
+        yield lines if form == "lines" else failures
+
+
+def _print_event(event: Event) -> None:
+    print(json.dumps(to_json(event), ensure_ascii=False), flush=True)
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    return {
+        "run": result.run,
+        "status": result.status,
+        "seconds": round(result.seconds, 6),
+        "outputs": json_form(result.outputs),
+        "failures": {node: _failure(error) for node, error in result.failures.items()},
+    }
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    hint = error.hint if isinstance(error, PhloemError) else None
+    message = error.message if isinstance(error, PhloemError) else str(error)
+    return {"error": type(error).__name__, "message": message, "hint": hint}
+
+
+def _code(result: Result) -> int:
+    if result.status == "cancelled":
+        print("cancelled", file=sys.stderr)
+        return 130
+    if result.status == "failed":
+        wrong = (PermissionNeeded,)
+        return 2 if all(isinstance(error, wrong) for error in result.failures.values()) else 1
+    return 0

@@ -1,0 +1,33 @@
+"""`phloem show`: a drawing of a workflow."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from phloem.runtime.catalogue import installed_catalogue
+from phloem.runtime.disk import replace_file
+from phloem.runtime.document import load
+from phloem.runtime.errors import ConfigError
+
+__all__ = ["main"]
+
+_BY_SUFFIX = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid"}
+
+
+def main(given: argparse.Namespace) -> int:
+    """Draw the file to stdout or to a file."""
+    from phloem.runtime import drawing
+
+    out = Path(given.output) if given.output else None
+    form = given.form or (_BY_SUFFIX.get(out.suffix, "text") if out else "text")
+    draw = {"text": drawing.as_text, "mermaid": drawing.as_mermaid, "svg": drawing.as_svg}[form]
+    text = draw(load(given.file).workflow, installed_catalogue())
+    if out is None:
+        print(text.rstrip("\n"))
+        return 0
+    try:
+        replace_file(out, f"{text.rstrip()}\n".encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
+    return 0
