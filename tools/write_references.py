@@ -8,6 +8,7 @@ from pathlib import Path
 
 from phloem.runtime.catalogue import Catalogue, installed_catalogue
 from phloem.runtime.codec import json_form
+from phloem.runtime.home import Home
 from phloem.runtime.kinds import Example, NodeKind
 from phloem.runtime.ports import Port
 from phloem.runtime.words import or_list
@@ -73,7 +74,7 @@ def _example(example: Example) -> list[str]:
 
 
 def main() -> int:
-    page = nodes_page(installed_catalogue())
+    page = nodes_page(installed_catalogue(Home.default()))
     if "--check" in sys.argv:
         fresh = PAGE.exists() and PAGE.read_text("utf-8") == page
         print("docs/nodes.md is fresh" if fresh else "docs/nodes.md is not fresh: run `make docs`")

@@ -39,7 +39,8 @@ def test_help_loads_nothing_heavy() -> None:
 def test_importing_every_family_of_nodes_loads_no_library_that_few_need() -> None:
     heavy = "networkx httpx llama_cpp numpy chromadb torch pypdf docx feedparser lxml jinja2 regex".split()
     code = (
-        "import sys; from phloem.runtime.catalogue import installed_catalogue; kinds = list(installed_catalogue());"
+        "import sys; from phloem.runtime.catalogue import installed_catalogue; from phloem.runtime.home import Home;"
+        "kinds = list(installed_catalogue(Home.default()));"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -99,7 +99,6 @@ class Cache:
         self.size_limit = size_limit
         self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
-        self._broken = False
         self._pending: dict[bytes, Entry] = {}
         self._queue: queue.SimpleQueue[tuple[bytes, Entry | None] | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
@@ -116,7 +115,7 @@ class Cache:
         record, used = row
         try:
             entry = self._decoded(record)
-        except (OSError, ValueError, TypeError, msgpack.UnpackException):
+        except (OSError, ValueError, TypeError, AttributeError, msgpack.UnpackException):
             return None
         if time.time() - used > USED_EVERY:
             self._send((key, None))
@@ -147,7 +146,7 @@ class Cache:
                 self._reader = None
 
     def _send(self, item: tuple[bytes, Entry | None]) -> None:
-        if self._writer is None and not self._broken:
+        if self._writer is None:
             with self._lock:
                 if self._writer is None:
                     self._writer = threading.Thread(target=self._write_all, name="phloem-cache", daemon=True)
@@ -163,7 +162,7 @@ class Cache:
             row: tuple[bytes, float] | None = self._reader.execute(
                 "SELECT record, used FROM results WHERE key = ?", (key,)
             ).fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             return None
         return row
 
@@ -188,13 +187,23 @@ class Cache:
         raise AssertionError
 
     def _decoded(self, record: bytes) -> Entry:
-        outputs, previews, seconds, tokens_in, tokens_out, written = msgpack.unpackb(record)
+        mark, packed = record[:20], record[20:]
+        if digest(packed) != mark:
+            raise ValueError("a damaged record")
+        outputs, previews, seconds, tokens_in, tokens_out, written = msgpack.unpackb(
+            packed, unicode_errors="surrogatepass"
+        )
         stored = []
         for content, data in outputs:
             one = Stored(content, data)
             if data is None:
                 one = Stored(content, path=self._file(content))
-                one.check()
+                try:
+                    one.check()
+                except ValueError:
+                    # A file that is there is not written again, so a damaged one has to go.
+                    self._file(content).unlink(missing_ok=True)
+                    raise
             stored.append(one)
         return Entry(
             stored, [Preview(*shown) for shown in previews], seconds, tokens_in, tokens_out,
@@ -221,15 +230,25 @@ class Cache:
                 self._write(connection, items)
                 if stop:
                     self._prune(connection)
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError) as error:
                 # Nothing is lost but time: the results are made again in another run.
                 self._close(connection)
                 connection = None
+                if type(error) is sqlite3.DatabaseError:
+                    self._start_anew()
             self._forget(items)
             for item in batch:
                 if isinstance(item, threading.Event):
                     item.set()
         self._close(connection)
+
+    def _start_anew(self) -> None:
+        """Leave a database that turned out to be damaged; the next write makes another."""
+        with self._lock:
+            self._close(self._reader)
+            self._reader = None
+        with contextlib.suppress(OSError):
+            _set_aside(self.folder / "results.db")
 
     def _close(self, connection: sqlite3.Connection | None) -> None:
         if connection is not None:
@@ -259,9 +278,9 @@ class Cache:
             previews = [(shown.type, shown.text, shown.size) for shown in entry.previews]
             record = msgpack.packb(
                 (outputs, previews, entry.seconds, entry.tokens_in, entry.tokens_out, entry.written),
-                unicode_errors="replace",
+                unicode_errors="surrogatepass",
             )
-            rows.append((key, record, size + 200, now))
+            rows.append((key, digest(record) + record, size + 200, now))
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", rows)

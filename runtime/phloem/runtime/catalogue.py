@@ -9,26 +9,30 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, partial
-from importlib.metadata import entry_points
+from functools import partial
 from typing import Any
 
 from phloem.runtime.context import Services
 from phloem.runtime.declare import kinds_in
 from phloem.runtime.errors import ConfigError
 from phloem.runtime.home import Home
+from phloem.runtime.installed import NODES, SERVICES, installed
 from phloem.runtime.kinds import NodeKind
 
 __all__ = ["Catalogue", "installed_catalogue", "installed_services"]
 
 
 class Catalogue:
-    """Kinds by name (`text.split@1`); of each id the newest version is the one that runs."""
+    """Kinds by name (`text.split@1`); of each id the newest version is the one that runs.
+
+    `broken` has the error of each module that could not be imported; the other kinds are there all the same.
+    """
 
     def __init__(self, kinds: Iterable[NodeKind] = (), families: Mapping[str, Iterable[str]] | None = None) -> None:
         """`families` maps a family to modules that are imported when one of its kinds is first wanted."""
         self._kinds: dict[str, NodeKind] = {}
         self._modules: dict[str, list[str]] = {family: list(names) for family, names in (families or {}).items()}
+        self.broken: dict[str, ConfigError] = {}
         for kind in kinds:
             self.add(kind)
 
@@ -39,7 +43,7 @@ class Catalogue:
             self._kinds[kind.id] = kind
 
     def find(self, id: str) -> NodeKind | None:
-        """The kind with this id (without version), if there is one."""
+        """The kind with this id (without version), if there is one. ConfigError if its module is broken."""
         found = self._kinds.get(id)
         if found is None:
             self._import(id.partition(".")[0])
@@ -47,6 +51,8 @@ class Catalogue:
         if found is None and self._modules:
             self._import_all()
             found = self._kinds.get(id)
+        if found is None and id.partition(".")[0] in self.broken:
+            raise self.broken[id.partition(".")[0]]
         return found
 
     def __iter__(self) -> Iterator[NodeKind]:
@@ -65,32 +71,28 @@ class Catalogue:
                 for kind in kinds_in(module):
                     self.add(kind)
             except Exception as error:
-                raise ConfigError(
+                self.broken[family] = ConfigError(
                     f"the nodes in {name} cannot be loaded: {type(error).__name__}: {error}",
                     hint="Update or remove the package that brings them.",
-                ) from error
+                )
 
 
-@cache
-def _entries(group: str) -> tuple[Any, ...]:
-    return tuple(entry_points(group=group))
-
-
-def installed_catalogue() -> Catalogue:
+def installed_catalogue(home: Home) -> Catalogue:
     """The kinds of every installed package."""
     families: dict[str, list[str]] = {}
-    for entry in _entries("phloem.nodes"):
-        families.setdefault(entry.name, []).append(entry.value)
+    for family, module in installed(home)[NODES]:
+        families.setdefault(family, []).append(module)
     return Catalogue(families=families)
 
 
 def installed_services(home: Home) -> Services:
     """The services of every installed package: entry points `phloem.services`, called with the home."""
     makers: dict[str, Callable[[], Any]] = {}
-    for entry in _entries("phloem.services"):
-        makers.setdefault(entry.name, partial(_make, entry, home))
+    for name, where in installed(home)[SERVICES]:
+        makers.setdefault(name, partial(_make, where, home))
     return Services(makers)
 
 
-def _make(entry: Any, home: Home) -> Any:
-    return entry.load()(home)
+def _make(where: str, home: Home) -> Any:
+    module, _, attribute = where.partition(":")
+    return getattr(importlib.import_module(module), attribute)(home)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ from phloem.runtime.workflow import INPUT, Node, Source, Workflow
 __all__ = ["CheckedNode", "CheckedWorkflow", "check"]
 
 Place = Callable[..., tuple[int, int] | None]
-
-_PORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,9 @@ class _Checker:
     def run(self, store: Path | None) -> CheckedWorkflow:
         for name, given in self.workflow.inputs.items():
             self.check_input(name, given.value, given.type, given.has_value)
+        if INPUT in self.workflow.nodes:
+            hint = "Give it another id."
+            self.problem(("nodes", INPUT), f"{INPUT} means the workflow's own inputs", hint, INPUT)
         for id, node in self.workflow.nodes.items():
             kind = self.kind_of(id, node)
             if kind is not None:
@@ -136,7 +137,7 @@ class _Checker:
         elif not version:
             self.problem(path, f"the kind {kind_id} is written without its version", f"Write {kind.name}", id)
             return kind
-        elif not version.isdigit() or int(version) > kind.version or not _migratable(kind, int(version)):
+        elif not _migratable(kind, version):
             hint = f"Update the package that brings it, or write {kind.name}"
             self.problem(path, f"version {version} of {kind_id} is not installed; version {kind.version} is", hint, id)
         return kind
@@ -145,13 +146,10 @@ class _Checker:
         """The node with its settings brought to the kind's version."""
         version = node.kind.partition("@")[2]
         settings = dict(node.set)
-        for step in range(int(version) if version.isdigit() else kind.version, kind.version):
-            if step in kind.migrations:
-                settings = kind.migrations[step](settings)
+        for step in range(int(version), kind.version) if _migratable(kind, version) else ():
+            settings = kind.migrations[step](settings)
         if settings == node.set:
             return node
-        from dataclasses import replace
-
         return replace(node, set=settings)
 
     def order(self, store: Path | None) -> Topology | None:
@@ -178,16 +176,17 @@ class _Checker:
         id, node, kind = found.id, found.node, found.kind
         types = self.link_types(id, node)
         found.inputs, found.outputs = dict(kind.inputs), dict(kind.outputs)
-        if kind.ports is not None and not self.add_ports(found, types):
+        if kind.ports is not None and not self.add_ports(found, _item_types(kind.inputs, types)):
             return
         if node.on_error.action == "route":
-            found.outputs["error"] = PortType("json")
-        for port_name, sources in node.links.items():
-            self.check_links(found, port_name, sources, types)
+            self.add_error_output(found)
+        linked = [name for name, sources in node.links.items() if sources]
+        for port_name in sorted(linked, key=lambda name: _goes_along(found.inputs, name)):
+            self.check_links(found, port_name, node.links[port_name], types)
         for name, value in node.set.items():
             self.check_setting(found, name, value)
         for name, port in found.inputs.items():
-            if name not in node.links and name not in node.set:
+            if name not in linked and name not in node.set:
                 if port.required:
                     self.problem(
                         ("nodes", id), f"the input {name} ({port.type}) is missing",
@@ -195,10 +194,35 @@ class _Checker:
                     )  # fmt: skip
                 else:
                     found.values[name] = port.default
+        routed = node.on_error.action == "route"
         for _ in range(found.maps):
             found.outputs = {
-                name: port_type if name == "error" else port_type.listed for name, port_type in found.outputs.items()
+                name: port_type if routed and name == "error" else port_type.listed
+                for name, port_type in found.outputs.items()
             }
+        if node.on_error.action == "default":
+            self.check_default(found)
+
+    def add_error_output(self, found: CheckedNode) -> None:
+        if "error" in found.outputs:
+            self.problem(
+                ("nodes", found.id, "on_error"), f"{found.kind.name} has an output error of its own",
+                "Use another on_error than route.", found.id,
+            )  # fmt: skip
+        found.outputs["error"] = PortType("json")
+
+    def check_default(self, found: CheckedNode) -> None:
+        """Have `on_error` hold, for each output that it gives, a value of the output's type."""
+        value, names = found.node.on_error.default, found.outputs.keys()
+        by_name = len(names) > 1 and isinstance(value, dict) and value.keys() <= names
+        defaults = {}
+        for name, default in value.items() if by_name else dict.fromkeys(names, value).items():
+            try:
+                defaults[name] = expect(default, found.outputs[name])
+            except NodeError as error:
+                message = f"the default of the output {name} does not fit: {error.message}"
+                self.problem(("nodes", found.id, "on_error"), message, None, found.id, name)
+        found.node = replace(found.node, on_error=replace(found.node.on_error, default=defaults))
 
     def link_types(self, id: str, node: Node) -> dict[str, PortType]:
         """The type that arrives at each linked port; `any` where several differ or one is unknown."""
@@ -243,6 +267,13 @@ class _Checker:
                     "Write its value under `set`.", found.id, name,
                 )  # fmt: skip
                 return False
+        for name, port in found.kind.inputs.items():
+            wrong = _misfit(port, found.node.set[name]) if port.shapes and name in found.node.set else None
+            if wrong:
+                self.problem(
+                    ("nodes", found.id, "set", name), f"the value of {name} {wrong}", None, found.id, name
+                )  # fmt: skip
+                return False
         try:
             ports: Ports = found.kind.ports(found.node.set, types)
         except NodeError as error:
@@ -272,7 +303,7 @@ class _Checker:
         joined = []
         for source in sources:
             arriving = types[name] if len(sources) == 1 else self.quiet_type(source)
-            fit = join_link(arriving, port)
+            fit = _along(arriving, found.maps) if port.maps == "along" else join_link(arriving, port)
             if isinstance(fit, str):
                 self.problem(path, f"{source} does not fit the input {name}: {fit}", _remedy(arriving, port), id, name)
             else:
@@ -311,6 +342,28 @@ class _Checker:
             found.values[name] = value if value is None else expect(value, port.type)
 
 
+def _goes_along(inputs: Mapping[str, Port], name: str) -> bool:
+    port = inputs.get(name)
+    return port is not None and port.maps == "along"
+
+
+def _along(source: PortType, maps: int) -> LinkFit:
+    """How a value enters a port that maps only when others do."""
+    return LinkFit(maps) if source.depth >= maps else LinkFit()
+
+
+def _item_types(inputs: Mapping[str, Port], types: Mapping[str, PortType]) -> dict[str, PortType]:
+    """`types` as one execution sees them: of what the node maps over, one item's."""
+    fits = {name: join_link(types[name], inputs[name]) for name in types if name in inputs}
+    maps = max((fit.maps for fit in fits.values() if isinstance(fit, LinkFit)), default=0)
+    found = dict(types)
+    for name, fit in fits.items():
+        down = _along(types[name], maps) if _goes_along(inputs, name) else fit
+        if isinstance(down, LinkFit) and down.maps:
+            found[name] = PortType(types[name].base, types[name].depth - down.maps)
+    return found
+
+
 def _misfit(port: Port, value: Any) -> str | None:
     """What is wrong with a literal value for a port, in words that follow its name."""
     if value is None:
@@ -318,15 +371,15 @@ def _misfit(port: Port, value: Any) -> str | None:
     if port.type == PortType("text") and not isinstance(value, str | int | float):
         return f"must be a text, not {_words(value)}"
     try:
-        expect(value, port.type)
+        value = expect(value, port.type)
     except NodeError as error:
         return f"does not fit: {error.message}"
     if port.choices and value not in port.choices:
         near = nearest(str(value), port.choices)
         return f"is {value}; it can be {or_list(port.choices)}" + (f". Did you mean {near}?" if near else "")
-    if port.ge is not None and isinstance(value, int | float) and value < port.ge:
+    if port.ge is not None and isinstance(value, int | float) and not value >= port.ge:
         return f"is {value}; the least is {port.ge:g}"
-    if port.le is not None and isinstance(value, int | float) and value > port.le:
+    if port.le is not None and isinstance(value, int | float) and not value <= port.le:
         return f"is {value}; the most is {port.le:g}"
     return None
 
@@ -339,8 +392,11 @@ def _words(value: Any) -> str:
     return "true or false" if isinstance(value, bool) else f"a {type(value).__name__}"
 
 
-def _migratable(kind: NodeKind, version: int) -> bool:
-    return version >= 1 and all(step in kind.migrations for step in range(version, kind.version))
+def _migratable(kind: NodeKind, version: str) -> bool:
+    """True for a version that is installed or can be brought to the one that is."""
+    if not re.fullmatch("[1-9][0-9]{0,5}", version):
+        return False
+    return int(version) <= kind.version and all(step in kind.migrations for step in range(int(version), kind.version))
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any], prefix: str, none: str) -> str:

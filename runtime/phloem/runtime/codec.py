@@ -19,6 +19,10 @@ _UNLIT_CODE: Final = 6
 _BIG_CODE: Final = 7
 _TUPLE_CODE: Final = 8
 
+DEEPEST: Final = 200
+_LONG_INTEGER: Final = 14_000
+"""Bits of an integer that Python still writes out in decimal (it refuses beyond 4,300 digits)."""
+
 
 class UnstorableValue(PhloemError):
     """A value that is none of the port types, so it can neither be stored nor compared by content."""
@@ -27,12 +31,12 @@ class UnstorableValue(PhloemError):
 def pack(value: Any) -> bytes:
     """The bytes of `value`: equal for equal values with equal key order; UnstorableValue if it has none."""
     try:
-        packed: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
-    except OverflowError:
-        return pack(_boxed(value))
-    except (TypeError, ValueError, RecursionError) as error:
+        try:
+            return _packed(value)
+        except OverflowError:
+            return _packed(_boxed(value))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UnstorableValue(f"a {type(value).__name__} cannot be stored: {error}") from error
-    return packed
 
 
 def unpack(data: bytes) -> Any:
@@ -45,23 +49,61 @@ def digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=20).digest()
 
 
-def json_form(value: Any) -> Any:
-    """`value` as JSON data: values with fields become objects, bytes a note of their length, NaN null."""
-    if value is None or isinstance(value, str | bool | int):
+def json_form(value: Any, *, whole: bool = False) -> Any:
+    """`value` as JSON data: values with fields become objects, bytes a note of their length, NaN null.
+
+    An integer of more than 4,300 digits becomes its hexadecimal text. What lies more than 200 levels deep,
+    or inside itself, is cut off with `…`. With `whole`, what would lose something (that, and bytes) is an
+    UnstorableValue.
+    """
+    return _json_form(value, (), whole)
+
+
+def _json_form(value: Any, above: tuple[int, ...], whole: bool) -> Any:
+    if value is None or isinstance(value, str | bool):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, int | float):
+        return _json_number(value)
+    if not isinstance(value, dict | list | tuple) and (isinstance(value, type) or not dataclasses.is_dataclass(value)):
+        return _json_leaf(value, whole)
+    if len(above) == DEEPEST or id(value) in above:
+        if whole:
+            raise UnstorableValue(f"it is nested more than {DEEPEST} levels deep, or contains itself")
+        return "…"
+    above = (*above, id(value))
     if isinstance(value, dict):
-        return {str(key): json_form(item) for key, item in value.items()}
+        return {
+            key if isinstance(key, str) else _text(key): _json_form(item, above, whole) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [json_form(item) for item in value]
+        return [_json_form(item, above, whole) for item in value]
+    return {one.name: _json_form(getattr(value, one.name), above, whole) for one in dataclasses.fields(value)}
+
+
+def _json_number(value: float) -> float | str | None:
+    if isinstance(value, int):
+        return hex(value) if value.bit_length() > _LONG_INTEGER else value
+    return value if math.isfinite(value) else None
+
+
+def _json_leaf(value: Any, whole: bool) -> Any:
     if isinstance(value, bytes | bytearray):
+        if whole:
+            raise UnstorableValue("bytes have no JSON form")
         return {"bytes": len(value)}
-    if value is UNLIT:
-        return None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: json_form(getattr(value, one.name)) for one in dataclasses.fields(value)}
-    return str(value)
+    return None if value is UNLIT else _text(value)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _packed(value: Any) -> bytes:
+    data: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
+    return data
 
 
 def _extend(value: Any) -> Any:
@@ -75,7 +117,7 @@ def _extend(value: Any) -> Any:
     if value is UNLIT:
         return msgpack.ExtType(_UNLIT_CODE, b"")
     if type(value) is _Big:
-        return msgpack.ExtType(_BIG_CODE, str(value.number).encode())
+        return msgpack.ExtType(_BIG_CODE, value.number.to_bytes(value.number.bit_length() // 8 + 1, signed=True))
     if isinstance(value, str):
         return str(value)
     if isinstance(value, bool | int | float):
@@ -91,7 +133,7 @@ def _restore(code: int, data: bytes) -> Any:
     if code == _UNLIT_CODE:
         return UNLIT
     if code == _BIG_CODE:
-        return int(data)
+        return int.from_bytes(data, signed=True)
     if code == _TUPLE_CODE:
         return tuple(unpack(data))
     return _TYPES[code](*unpack(data))
@@ -108,7 +150,9 @@ def _boxed(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
         return _Big(value)
     if isinstance(value, dict):
-        return {key: _boxed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_boxed(item) for item in value)
+        return {_boxed(key): _boxed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_boxed(item) for item in value]
+    if type(value) is tuple:
+        return tuple(_boxed(item) for item in value)
     return value

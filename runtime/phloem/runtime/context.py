@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -56,11 +57,12 @@ class Services:
 
     async def close(self) -> None:
         """Let go of what the services hold (connections, models)."""
-        for service in self._made.values():
-            close = getattr(service, "close", None)
-            if close is not None:
-                await close()
-        self._made.clear()
+        made, self._made = self._made, {}
+        async with AsyncExitStack() as stack:
+            for service in made.values():
+                close = getattr(service, "close", None)
+                if close is not None:
+                    stack.push_async_callback(close)
 
 
 @dataclass(slots=True)
@@ -138,10 +140,18 @@ class Context:
         self.tokens_in += read
         self.tokens_out += written
 
-    async def in_thread(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    async def in_thread(self, function: Callable[..., Result], /, *arguments: Any, **named: Any) -> Result:
         """`function(…)` without holding up the other nodes: for work of more than a few milliseconds."""
-        call = partial(function, *arguments, **named)
+        call = partial(_without_stop_iteration, function, *arguments, **named)
         return await asyncio.get_running_loop().run_in_executor(self.scope.pool, call)
+
+
+def _without_stop_iteration(function: Callable[..., Result], /, *arguments: Any, **named: Any) -> Result:
+    """A future cannot carry StopIteration, so a function that lets one escape would be waited for forever."""
+    try:
+        return function(*arguments, **named)
+    except StopIteration as error:
+        raise RuntimeError("StopIteration came out of a thread") from error
 
 
 @dataclass(slots=True)
@@ -237,17 +247,25 @@ class Files:
         """The bytes of a file of at most `limit` bytes. InputError if there is none, or a larger one."""
         real = self._readable(path)
         try:
-            if real.stat().st_size > limit:
-                raise InputError(f"{path} is larger than {limit:,} bytes", hint="Split it, or raise the limit.")
-            return real.read_bytes()
+            if real.exists() and not real.is_file():
+                raise InputError(f"{path} is not a file")
+            with real.open("rb") as file:
+                data = file.read(limit + 1)
         except OSError as error:
             raise InputError(f"cannot read {path}: {_reason(error)}") from error
+        if len(data) > limit:
+            raise InputError(f"{path} is larger than {limit:,} bytes", hint="Split it, or raise the limit.")
+        return data
 
     def list(self, folder: str, pattern: str = "*") -> list[str]:
         """The files below `folder` whose path in it matches the glob `pattern`, sorted, as absolute paths."""
         real = self._readable(folder)
         if not real.is_dir():
             raise InputError(f"{folder} is not a folder")
+        if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            raise InputError(
+                f"{pattern[:200]!r} is not a pattern for the files in a folder", hint="Write *.txt or **/*.md"
+            )
         found = []
         for one in real.glob(pattern):
             inside = one.is_file() and one.resolve().is_relative_to(real)
@@ -265,9 +283,9 @@ class Files:
             else:
                 with real.open("ab" if mode == "append" else "xb") as file:
                     file.write(data)
-        except FileExistsError as error:
-            raise InputError(f"{path} is already there", hint="Choose mode replace or append.") from error
         except OSError as error:
+            if mode == "new" and real.exists():
+                raise InputError(f"{path} is already there", hint="Choose mode replace or append.") from error
             raise ServiceError(f"cannot write {path}: {_reason(error)}") from error
         self.context.written.append(("file", str(real), file_digest(real)))
         return str(real)

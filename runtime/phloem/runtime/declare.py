@@ -29,6 +29,7 @@ class In:
 
     about: str = ""
     many: bool = False
+    maps: Literal["always", "along"] | None = None
     path: Literal["path", "url"] | None = None
 
 
@@ -68,19 +69,17 @@ def node(
     blocking: bool = False,
     ports: Callable[[Mapping[str, Any], Mapping[str, PortType]], Ports] | None = None,
     stamp: Callable[..., Any] | None = None,
-    skips_unlit: bool = True,
     examples: Sequence[Example] = (),
     migrations: Mapping[int, Migration] | None = None,
 ) -> Callable[[Function], Function]:
     """Declare the decorated function to be version `version` of the node kind `id`.
 
     `async def` runs as a task. A plain function runs inline when it is pure, and in a thread when it
-    is `blocking` or touches anything. `skips_unlit=False` is for a kind that wants to run when only
-    some of its inputs are lit. The other words are those of NodeKind.
+    is `blocking` or touches anything. The other words are those of NodeKind.
     """
     options = {
         "version": version, "needs": tuple(Need.parse(need) for need in needs), "effect": effect, "blocking": blocking,
-        "ports": ports, "stamp": stamp, "skips_unlit": skips_unlit, "examples": tuple(examples),
+        "ports": ports, "stamp": stamp, "examples": tuple(examples),
         "migrations": migrations or {},
     }  # fmt: skip
 
@@ -153,7 +152,9 @@ def _port(id: str, name: str, hint: Any, default: Any) -> Port:
             ge=words.ge, le=words.le, choices=choices, multiline=words.multiline,
         )  # fmt: skip
     words = words or In()
-    return Port(name, port_type, words.about, default, many=words.many, path=words.path, choices=choices)
+    return Port(
+        name, port_type, words.about, default, many=words.many, maps=words.maps, path=words.path, choices=choices
+    )
 
 
 def _outputs(id: str, hint: Any) -> tuple[dict[str, PortType], str | None]:

@@ -47,7 +47,7 @@ class Engine:
         resources: Resources | None = None,
     ) -> None:
         self.home = home or Home.default()
-        self.catalogue = catalogue or installed_catalogue()
+        self.catalogue = catalogue or installed_catalogue(self.home)
         self.services = services or installed_services(self.home)
         self.resources = resources or Resources()
         self.cache = Cache(self.home.cache)
@@ -106,7 +106,7 @@ class Engine:
     def permissions(self, options: Options, folder: Path | None) -> Permissions:
         """What a run with these options may touch."""
         grants = [one if isinstance(one, Grant) else Grant.parse(one) for one in options.allow]
-        grants += [Grant("read", str(path)) for path in options.trusted]
+        grants += [Grant("read", os.path.realpath(path)) for path in options.trusted]
         return Permissions(grants, folder=folder, home=self.home.path)
 
     async def close(self) -> None:

@@ -37,6 +37,7 @@ __all__ = [
 Status = Literal["done", "failed", "cancelled"]
 
 PREVIEW_LENGTH: Final = 200
+_GIANT: Final = 4096
 
 
 @dataclass(slots=True)
@@ -178,21 +179,31 @@ def from_json(data: Mapping[str, Any]) -> Event:
     if cls is None:
         raise ValueError(f"{data.get('type')!r} is not an event; events are {', '.join(_TYPES)}")
     values = {name: data[name] for name in _FIELDS[cls] if name in data}
-    if cls is NodeFinished:
-        values["outputs"] = {port: Preview(**shown) for port, shown in data["outputs"].items()}
     try:
+        if cls is NodeFinished:
+            values["outputs"] = {
+                port: Preview(shown["type"], shown["text"], shown["size"]) for port, shown in data["outputs"].items()
+            }
         return cls(**values)
-    except TypeError as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"a {cls.__name__} lacks a field: {error}") from None
 
 
 def preview(value: Any, length: int = PREVIEW_LENGTH) -> Preview:
-    """The beginning of any value, at a cost that does not grow with it."""
+    """The beginning of any value, at a cost that does not grow with it; whatever the value is, never an error."""
+    try:
+        return _preview(value, length)
+    except Exception:
+        # A value of a stranger's class may raise from anything that is asked of it.
+        return Preview(type(value).__name__, _kind_name(value), 1)
+
+
+def _preview(value: Any, length: int) -> Preview:
     kind = type(value)
     if kind is str:
         return Preview("text", value[:length], len(value))
     if kind is int or kind is float:
-        return Preview("number", repr(value)[:length], 1)
+        return Preview("number", _number(value)[:length], 1)
     if kind is bool:
         return Preview("boolean", "true" if value else "false", 1)
     if value is UNLIT:
@@ -219,12 +230,12 @@ def _sketch(value: Any, length: int) -> str:
     if isinstance(value, bool) or value is None:
         return "null" if value is None else "true" if value else "false"
     if isinstance(value, int | float):
-        return repr(value)[:length]
+        return _number(value)[:length]
     if isinstance(value, dict):
-        parts = _sketch_items(((f'"{key}": ', item) for key, item in value.items()), length)
+        parts = _sketch_items(((f"{_key(key, length)}: ", item) for key, item in value.items()), length - 2)
         return f"{{{parts}}}"[:length]
     if isinstance(value, list | tuple):
-        return f"[{_sketch_items((('', item) for item in value), length)}]"[:length]
+        return f"[{_sketch_items((('', item) for item in value), length - 2)}]"[:length]
     if isinstance(value, bytes | bytearray):
         return f"{len(value)} bytes"
     return str(json_form(preview(value, length).text)) if dataclasses.is_dataclass(value) else _kind_name(value)
@@ -240,6 +251,17 @@ def _sketch_items(items: Any, length: int) -> str:
         if left <= 0:
             break
     return ", ".join(parts)
+
+
+def _key(key: Any, length: int) -> str:
+    return f'"{key[:length]}"' if isinstance(key, str) else _sketch(key, length)
+
+
+def _number(value: float) -> str:
+    """A number's digits; those of a giant are not counted out, since that takes time (and Python refuses to)."""
+    if isinstance(value, int) and value.bit_length() > _GIANT:
+        return f"an integer of {value.bit_length():,} bits"
+    return repr(value)
 
 
 def _kind_name(value: Any) -> str:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from phloem.runtime.errors import ConfigError, PermissionNeeded
+from phloem.runtime.errors import ConfigError, InputError, PermissionNeeded
 
 __all__ = ["Grant", "Permissions", "host_of", "is_url"]
 
 WORDS = ("net", "read", "write", "model", "spend", "secret", "browser", "run")
 
+# All in lower case, since some systems open `.env` as `.ENV` too.
 _KEY_FOLDERS = frozenset(
-    {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", "keyrings", "Keychains", ".password-store"}
+    {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", "keyrings", "keychains", ".password-store"}
 )
-_KEY_FILES = frozenset({".env", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials"})
+_KEY_FILES = frozenset(
+    {
+        ".env", ".envrc", ".netrc", "_netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials", ".vault-token",
+        ".boto", ".s3cfg", ".my.cnf", "application_default_credentials.json",
+    }
+)  # fmt: skip
+_KEY_BEGINNINGS = (".env.", "id_rsa", "id_dsa", "id_ed25519", "id_ecdsa")
+_KEY_ENDINGS = (".kdbx", ".p12", ".pfx", ".jks", ".keystore")
 
 
 def is_url(text: str) -> bool:
@@ -27,13 +33,31 @@ def is_url(text: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL in lower case, with its port where one is written; empty if it has none."""
+    """The host of a URL with its port where one is written; empty if it has none.
+
+    It comes in the form in which hosts are compared: lower case, no final dot, letters beyond ASCII as in
+    the DNS, an IPv6 address in brackets.
+    """
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
+        host, port = _host(parts.hostname or ""), parts.port
     except ValueError:
         return ""
     return f"{host}:{port}" if host and port else host
+
+
+def _host(name: str) -> str:
+    name = name.lower().removesuffix(".")
+    if ":" in name:
+        return f"[{name.strip('[]')}]"
+    if not name.isascii():
+        try:
+            return name.encode("idna").decode()
+        except UnicodeError:
+            return name
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +76,17 @@ class Grant:
                 f"--allow {text}: not something that can be allowed",
                 hint="Write one of " + ", ".join(f"{one}=…" for one in WORDS) + ", such as --allow net=example.org",
             )
-        if word in ("read", "write"):
-            scope = os.path.realpath(Path(scope).expanduser())
+        if word in ("read", "write") and scope != "*":
+            try:
+                scope = os.path.realpath(Path(scope).expanduser())
+            except (ValueError, RuntimeError) as error:
+                raise ConfigError(f"--allow {text}: not a path: {error}") from None
         elif word == "net":
-            scope = scope.lower()
+            bare = scope.count(":") > 1 and "[" not in scope
+            given = scope if is_url(scope) else f"//[{scope}]" if bare else f"//{scope}"
+            scope = host_of(given)
+            if not scope:
+                raise ConfigError(f"--allow {text}: there is no host in it", hint="Write --allow net=example.org")
         return cls(word, scope)
 
     def __str__(self) -> str:
@@ -81,8 +112,11 @@ class Permissions:
             raise _missing(f"may not use {word} {scope}".rstrip(), word, scope)
 
     def path(self, path: str) -> Path:
-        """`path` made absolute, with every link in it followed."""
-        return Path(os.path.realpath((self.folder or Path.cwd()) / Path(path).expanduser()))
+        """`path` made absolute, with every link in it followed; InputError if no file could be called that."""
+        try:
+            return Path(os.path.realpath((self.folder or Path.cwd()) / Path(path).expanduser()))
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{path[:200]!r} is not a path: {error}") from None
 
     def read(self, path: str) -> Path:
         """The file to open, if it may be read."""
@@ -109,10 +143,12 @@ class Permissions:
 
     def _guarded(self, real: Path) -> bool:
         """True for what only an exact grant opens."""
+        name = real.name.lower()
         return (
-            not _KEY_FOLDERS.isdisjoint(real.parts)
-            or real.name in _KEY_FILES
-            or real.name.startswith((".env.", "id_rsa", "id_ed25519", "id_ecdsa"))
+            not _KEY_FOLDERS.isdisjoint(part.lower() for part in real.parts)
+            or name in _KEY_FILES
+            or name.startswith(_KEY_BEGINNINGS)
+            or name.endswith(_KEY_ENDINGS)
             or (self.home is not None and real.is_relative_to(self.home))
         )
 
@@ -123,15 +159,15 @@ class Permissions:
 
     def connect(self, host: str, port: int, address: str) -> None:
         """PermissionNeeded unless `address`, which `host` resolved to, may be reached. See services.Gate."""
-        host = host.lower()
+        host = _host(host)
         exact = Grant("net", host) in self.grants or Grant("net", f"{host}:{port}") in self.grants
-        if not exact and not self._host_granted(host):
+        if not exact and not self._host_granted(f"{host}:{port}"):
             raise _missing(f"may not connect to {host}", "net", host)
-        if not exact and not ipaddress.ip_address(address.partition("%")[0]).is_global:
+        if not exact and not _is_public(address):
             raise _missing(f"may not connect to {host}: it is the private address {address}", "net", host)
 
     def _host_granted(self, host: str) -> bool:
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and "]" not in host else host
+        name = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
         wanted = {host, name, "*"}
         return any(
             grant.word == "net"
@@ -140,15 +176,35 @@ class Permissions:
         )
 
 
+def _is_public(address: str) -> bool:
+    """True for an address of the open internet, and for one that carries such an address inside."""
+    import ipaddress
+
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and any(ip in ipaddress.IPv6Network(wide) for wide in _WITH_IPV4_AT_THE_END):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if ip.is_site_local or (inner is not None and not _is_public(str(inner))):
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+_WITH_IPV4_AT_THE_END = ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")
+"""IPv6 addresses that stand for an IPv4 one: compatible (RFC 4291), and translated (RFC 6052, RFC 8215)."""
+
+
 def _missing(what: str, word: str, scope: str) -> PermissionNeeded:
-    flag = f"--allow {word}={scope}" if scope else f"--allow {word}"
+    import shlex
+
+    # Someone will paste this into a shell, and the scope may be a stranger's.
+    flag = f"--allow {shlex.quote(f'{word}={scope}')}" if scope else f"--allow {word}"
     return PermissionNeeded(f"The workflow {what}.", flags=[flag])
 
 
 def _shown(real: Path) -> str:
     """A path as the user would type it: relative to the current folder where it lies below it."""
     try:
-        shown = str(real.relative_to(Path.cwd()))
+        return str(real.relative_to(Path.cwd()))
     except ValueError:
-        shown = str(real)
-    return f'"{shown}"' if " " in shown else shown
+        return str(real)

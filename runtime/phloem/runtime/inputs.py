@@ -14,7 +14,7 @@ from phloem.runtime.ports import PortType, expect
 from phloem.runtime.words import nearest, or_list
 from phloem.runtime.workflow import INPUT
 
-__all__ = ["input_values", "parse_input", "path_inputs"]
+__all__ = ["absolute_paths", "input_values", "parse_input", "path_inputs"]
 
 
 def input_values(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,22 +73,22 @@ def _write_as(wanted: PortType) -> str:
     )
 
 
-def path_inputs(checked: CheckedWorkflow, given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """`given` with the relative paths in it made absolute against `folder`.
+def path_inputs(checked: CheckedWorkflow) -> frozenset[str]:
+    """The inputs that lead straight to a port that takes a path: a text in one of them names a file."""
+    return frozenset(
+        one.source.port
+        for node in checked.nodes.values()
+        for port, joined in node.links.items()
+        for one in joined
+        if one.source.node == INPUT and node.inputs[port].path
+    )
 
-    A text is a path when the input leads straight to a port that takes one: what a user types on a
-    command line is meant from where they are, not from where the workflow lies.
+
+def absolute_paths(value: Any, folder: Path) -> Any:
+    """`value` with the relative paths in it made absolute against `folder`; web addresses stay as they are.
+
+    What a user types on a command line is meant from where they are, not from where the workflow lies.
     """
-    kinds = {}
-    for node in checked.nodes.values():
-        for port, joined in node.links.items():
-            for one in joined:
-                if one.source.node == INPUT and node.inputs[port].path:
-                    kinds[one.source.port] = node.inputs[port].path
-    return {name: _absolute(value, folder) if name in kinds else value for name, value in given.items()}
-
-
-def _absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, str):
         return value if not value or is_url(value) else str((folder / Path(value).expanduser()).absolute())
-    return [_absolute(one, folder) for one in value] if isinstance(value, list) else value
+    return [absolute_paths(one, folder) for one in value] if isinstance(value, list) else value

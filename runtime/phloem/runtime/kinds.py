@@ -76,7 +76,6 @@ class NodeKind:
     streams: str | None = None
     ports: Callable[[Mapping[str, Any], Mapping[str, PortType]], Ports] | None = None
     stamp: Callable[..., Any] | None = None
-    skips_unlit: bool = True
     examples: tuple[Example, ...] = ()
     migrations: Mapping[int, Migration] = field(default_factory=dict)
 

@@ -37,7 +37,8 @@ class Step:
     `values` are the inputs written down; `links` the linked ones, each with its slot and what turns
     the value; `over` names those whose lists the node runs through, `maps` levels deep. `key` is the
     part of the cache key that never changes, None when results are not kept. `resources` are the
-    names it holds a place in while it runs. A `simple` step is one call, made where it stands.
+    names it holds a place in while it runs. A `simple` step is a call (or one per item) and no more, made
+    where it stands.
     """
 
     index: int
@@ -161,7 +162,7 @@ def _step(index: int, found: CheckedNode, slots: Mapping[Source, int]) -> Step:
         resources=_resources(found),
     )
     step.simple = (
-        runs == "inline" and not over and not kind.takes_context and not node.retry.times and kind.stamp is None
+        runs == "inline" and not kind.takes_context and not node.retry.times and kind.stamp is None
     )  # fmt: skip
     return step
 
@@ -183,10 +184,12 @@ def _key(found: CheckedNode) -> bytes | None:
     """What a node's results depend on besides what reaches it by links and what its stamp says."""
     kind, node = found.kind, found.node
     keeps = kind.effect == "pure" or kind.stamp is not None
-    if node.cache is False or not keeps:
+    if not (keeps if node.cache is None else node.cache):
         return None
     try:
-        written = pack([found.values, [list(found.outputs), found.maps, node.on_error.action]])
+        over = [name for name, joined in found.links.items() if joined[0].fit.maps]
+        shape = [list(found.links), over, list(found.outputs), found.maps, node.on_error.action]
+        written = pack([found.values, shape])
     except UnstorableValue:
         return None
     return hashlib.blake2b(f"{kind.name}\n{kind.digest}\n".encode() + written, digest_size=20).digest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from phloem.runtime.errors import InputError
 from phloem.runtime.values import Blob, Collection, Document, Hit, Message
@@ -33,6 +33,8 @@ BASES: Final = (
     "image", "audio", "file", "model", "collection", "any",
 )  # fmt: skip
 
+DEEPEST_LIST: Final = 8
+
 
 @dataclass(frozen=True, slots=True)
 class PortType:
@@ -45,12 +47,12 @@ class PortType:
     def parse(cls, text: str) -> PortType:
         """Read `text`, `list[text]`, `list[list[text]]` and so on; ValueError for anything else."""
         inner, depth = text.strip(), 0
-        while inner.startswith("list[") and inner.endswith("]"):
+        while inner.startswith("list[") and inner.endswith("]") and depth < DEEPEST_LIST:
             inner, depth = inner[5:-1].strip(), depth + 1
         if inner == "list":
             inner, depth = "any", depth + 1
         if inner not in BASES:
-            raise ValueError(f"{text!r} is not a type; types are {', '.join(BASES)} and list[...] of each")
+            raise ValueError(f"{text[:100]!r} is not a type; types are {', '.join(BASES)} and list[...] of each")
         return cls(inner, depth)
 
     @property
@@ -96,6 +98,9 @@ class Port:
     one item a link. `setting` puts it among the controls rather than the sockets. `shapes` means that
     its value decides which ports the node has, so it is written down, never linked. `path` means that
     a relative text in it is a path (`"path"`), or a path unless it is a URL (`"url"`).
+
+    A list into a port of type `any` is one value, unless `maps` says otherwise: with `"always"` the node
+    runs once per item, with `"along"` it does so when another input makes it.
     """
 
     name: str
@@ -105,6 +110,7 @@ class Port:
     many: bool = False
     setting: bool = False
     shapes: bool = False
+    maps: str | None = None
     path: str | None = None
     ge: float | None = None
     le: float | None = None
@@ -129,7 +135,12 @@ Coercion = Callable[[Any], Any]
 
 def number_to_text(value: float) -> str:
     """`3` for 3 and 3.0, `2.5` for 2.5: what a person would write."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    try:
+        return str(value)
+    except ValueError as error:
+        raise InputError("an integer of more than 4,300 digits cannot become a text") from error
 
 
 def _text_of(value: Any) -> str:
@@ -157,6 +168,8 @@ class LinkFit:
 def join_link(source: PortType, port: Port) -> LinkFit | str:
     """How a value of type `source` enters `port`, or, in words, why it cannot."""
     target = port.type
+    if port.maps == "always" and source.depth > target.depth:
+        return LinkFit(source.depth - target.depth)
     if source.is_open and target != PortType("any"):
         return LinkFit(0, lambda value: expect(value, target))
     if target.base == "any" and source.depth >= target.depth:
@@ -169,7 +182,7 @@ def join_link(source: PortType, port: Port) -> LinkFit | str:
     surplus = source.depth - target.depth
     if surplus < 0:
         return LinkFit(0, _wrapped(_deep(fit.coerce, source.depth)))
-    if port.many and target.depth:
+    if port.many:
         return f"a {source} cannot become a {target}" if surplus else LinkFit(0, _deep(fit.coerce, target.depth))
     return LinkFit(surplus, _deep(fit.coerce, target.depth))
 
@@ -210,9 +223,12 @@ def _deep(coerce: Coercion | None, depth: int) -> Coercion | None:
 
 
 def _json_form(value: Any) -> Any:
-    from phloem.runtime.codec import json_form
+    from phloem.runtime.codec import UnstorableValue, json_form
 
-    return json_form(value)
+    try:
+        return json_form(value, whole=True)
+    except UnstorableValue as error:
+        raise InputError(error.message) from None
 
 
 _CLASSES: Final[dict[str, tuple[type, ...]]] = {
@@ -242,7 +258,7 @@ def expect(value: Any, wanted: PortType) -> Any:
         return value
     if wanted.base == "json":
         return _json_form(value)
-    if wanted.base == "text" and not isinstance(value, str):
+    if wanted.base == "text" and not isinstance(value, str | list | tuple):
         turn = _TO_TEXT.get(type_of_value(value).base)
         if turn is not None:
             return turn(value)
@@ -265,9 +281,22 @@ _FROM_DICT: Final[dict[str, type]] = {"document": Document, "hit": Hit, "message
 def _from_dict(value: dict[str, Any], base: str) -> Any:
     """A document, hit, message or collection from its JSON form."""
     try:
-        return _FROM_DICT[base](**value)
+        made = _FROM_DICT[base](**value)
     except TypeError:
         raise InputError(f"expected the JSON form of a {base}, got {_short(value)}") from None
+    for name, hint in get_type_hints(_FROM_DICT[base]).items():
+        if not _is_a(getattr(made, name), hint):
+            raise InputError(f"expected the JSON form of a {base}, but its {name} is {_short(value[name])}")
+    return made
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """True for a value of a field's type, as far as values' fields have types."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _short(value: Any) -> str:
@@ -276,10 +305,13 @@ def _short(value: Any) -> str:
     return preview(value, 60).text
 
 
-def type_of_value(value: Any) -> PortType:
-    """The narrowest port type that holds `value`; lists take the type their items share."""
+def type_of_value(value: Any, levels: int = DEEPEST_LIST) -> PortType:
+    """The narrowest port type that holds `value`; lists take the type their items share.
+
+    Looks into no more than `levels` lists in one another; what is deeper counts as `any`.
+    """
     if isinstance(value, list | tuple):
-        types = {type_of_value(item) for item in value}
+        types = {type_of_value(item, levels - 1) for item in value} if levels else set()
         return types.pop().listed if len(types) == 1 else PortType("any", 1)
     if isinstance(value, bool):
         return PortType("boolean")

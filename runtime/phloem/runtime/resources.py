@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from weakref import WeakKeyDictionary
 
 __all__ = ["Resources"]
 
@@ -16,12 +17,12 @@ _UNLIMITED: Final = 64
 class Resources:
     """Places in named resources. The capacity of `model:NAME` is that of `model` unless it has its own.
 
-    One object belongs to one event loop; runs that share it share the places.
+    The runs of one event loop share the places.
     """
 
     def __init__(self, capacities: Mapping[str, int] | None = None) -> None:
         self._capacities = {**CAPACITIES, **(capacities or {})}
-        self._places: dict[str, asyncio.Semaphore] = {}
+        self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
 
     @asynccontextmanager
     async def hold(self, names: Sequence[str]) -> AsyncIterator[None]:
@@ -38,7 +39,8 @@ class Resources:
                 place.release()
 
     def _place(self, name: str) -> asyncio.Semaphore:
-        if name not in self._places:
+        places = self._places.setdefault(asyncio.get_running_loop(), {})
+        if name not in places:
             capacity = self._capacities.get(name) or self._capacities.get(name.partition(":")[0], _UNLIMITED)
-            self._places[name] = asyncio.Semaphore(capacity)
-        return self._places[name]
+            places[name] = asyncio.Semaphore(capacity)
+        return places[name]

@@ -75,8 +75,6 @@ class Run:
         """Stop: nodes are interrupted, what had finished stays kept, the run ends as `cancelled`."""
         if self._scheduler is not None:
             self._scheduler.stop()
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
 
     async def result(self) -> Result:
         """How the run ended. Failing nodes are in the result; only a bug of ours is raised."""

@@ -30,6 +30,8 @@ SLICE: Final = 0.005
 
 Emit = Callable[[e.Event], None]
 
+_SWITCHED_OFF: Final = "it is switched off"
+
 
 class Scheduler:
     """One run of one plan. `emit` gets every event, in order, on the loop's thread."""
@@ -77,10 +79,15 @@ class Scheduler:
         try:
             await self._drain()
         except asyncio.CancelledError:
-            await self._cancel()
+            self.stop()
+        except Exception as error:
+            self._bug = error
         if self._bug is not None:
+            await self._interrupt()
             raise self._bug
-        if self.status == "done" and self._stopped_by is not None:
+        if self._ended < len(self.plan.steps):
+            await self._cancel()
+        elif self._stopped_by is not None:
             self.status = "failed"
         outputs = {name: self._output(slot) for name, slot in self.plan.outputs.items()}
         shown = {name: json_form(value) for name, value in outputs.items()}
@@ -89,34 +96,39 @@ class Scheduler:
         return outputs
 
     def stop(self) -> None:
-        """Tell the nodes that look that the run is being cancelled."""
+        """Begin nothing more, interrupt what is under way, and end the run as cancelled. May be called twice."""
         self.scope.cancelled = True
+        self._wake.set()
 
     async def _drain(self) -> None:
         """Start what is ready until everything has ended."""
         ready, steps, total = self._ready, self.plan.steps, len(self.plan.steps)
         slice_end = time.perf_counter() + SLICE
-        while self._ended < total and self._bug is None:
-            while ready:
+        while self._ended < total and self._bug is None and not self.scope.cancelled:
+            while ready and not self.scope.cancelled:
                 self._begin(steps[ready.popleft()])
                 if time.perf_counter() > slice_end:
                     await asyncio.sleep(0)
                     slice_end = time.perf_counter() + SLICE
-            if self._ended < total and self._bug is None:
+            if self._ended < total and self._bug is None and not self.scope.cancelled:
                 self._wake.clear()
                 await self._wake.wait()
                 slice_end = time.perf_counter() + SLICE
 
     async def _cancel(self) -> None:
         self.status = "cancelled"
-        self.stop()
+        await self._interrupt()
+        for step in self.plan.steps:
+            if not self._over[step.index]:
+                self._over[step.index] = True
+                self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, "the run was cancelled"))
+
+    async def _interrupt(self) -> None:
+        """Cancel the tasks and give them a moment to clean up."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
-        for step in self.plan.steps:
-            if not self._over[step.index]:
-                self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, "the run was cancelled"))
 
     def _next(self) -> int:
         seq = self._seq
@@ -129,7 +141,7 @@ class Scheduler:
         if because is not None:
             self._skip(step, because)
             return
-        if not step.simple:
+        if not step.simple or step.maps:
             self._as_task(step)
             return
         key = None
@@ -143,7 +155,7 @@ class Scheduler:
         began = time.perf_counter()
         try:
             outputs = as_outputs(step, step.kind.function(**self._inputs(step)))
-        except Exception as error:
+        except BaseException as error:
             self._fail(step, as_failure(error), time.perf_counter() - began)
             return
         self._finish(step, Outcome(outputs, time.perf_counter() - began), key)
@@ -154,7 +166,7 @@ class Scheduler:
             dark = next((self._dark[slot] for slot in step.reads if slot in self._dark), None)
             return dark or f"the run stopped when {self._stopped_by} failed"
         if step.disabled:
-            return "it is switched off"
+            return _SWITCHED_OFF
         if self._dark:
             for _, slot, _ in step.links:
                 if slot in self._dark:
@@ -180,12 +192,12 @@ class Scheduler:
         work = Work(self, step, inputs, hashes)
         try:
             outcome = await work.outcome()
-        except asyncio.CancelledError:
-            raise
         except (NodeError, PermissionNeeded) as error:
-            self._fail(step, error, time.perf_counter() - (work.began or began))
+            if not self._over[step.index]:
+                self._fail(step, error, time.perf_counter() - (work.began or began))
         else:
-            self._finish(step, outcome, None)
+            if not self._over[step.index]:
+                self._finish(step, outcome, None)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -263,7 +275,7 @@ class Scheduler:
         self.failures.append((step.id, error))
         given: dict[str, Any] = {}
         if action == "default":
-            given = _defaults(step)
+            given = step.on_error.default
         elif action == "route":
             given = {"error": {"error": type(error).__name__, "message": error.message, "node": step.id}}
         elif action == "stop":
@@ -278,7 +290,7 @@ class Scheduler:
     def _skip(self, step: Step, because: str) -> None:
         self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, because))
         for _, slot in step.outputs:
-            self._dark[slot] = because
+            self._dark[slot] = f"{step.id} is switched off" if because is _SWITCHED_OFF else because
         self._end(step)
 
     def _end(self, step: Step) -> None:
@@ -331,15 +343,7 @@ class Scheduler:
             hashes[gather.parameter] = digest(b"".join(one for one in lit if one is not None))
         return hashes
 
-    def emit(self, cls: Callable[..., e.Event], *fields: Any) -> None:
-        """Emit an event of the run, numbered and timed."""
-        self._emit(cls(self._run, self._next(), time.time(), *fields))
-
-
-def _defaults(step: Step) -> dict[str, Any]:
-    """The values that `on_error: {default: …}` gives: one for all, or by output name."""
-    names = [name for name, _ in step.outputs]
-    value = step.on_error.default
-    if len(names) > 1 and isinstance(value, dict) and set(value) <= set(names):
-        return value
-    return dict.fromkeys(names, value)
+    def emit(self, step: Step, cls: Callable[..., e.Event], *fields: Any) -> None:
+        """Emit an event about a step; one that has ended, whose thread may still be going, is not heard."""
+        if not self._over[step.index]:
+            self._emit(cls(self._run, self._next(), time.time(), step.id, *fields))

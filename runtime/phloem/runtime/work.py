@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from phloem.runtime import events as e
 from phloem.runtime.cache import Entry, store
 from phloem.runtime.codec import UnstorableValue, digest
 from phloem.runtime.context import Context
 from phloem.runtime.disk import file_digest
-from phloem.runtime.errors import InputError, NodeCrashed, NodeError, NodeTimeout, PermissionNeeded, SettingError
+from phloem.runtime.errors import (
+    InputError,
+    NodeCrashed,
+    NodeError,
+    NodeTimeout,
+    PermissionNeeded,
+    ServiceError,
+    SettingError,
+)
 from phloem.runtime.plan import Step
 from phloem.runtime.values import UNLIT
 
@@ -27,6 +35,7 @@ __all__ = ["Outcome", "Work", "as_failure", "as_outputs"]
 
 ITEMS_AT_ONCE: Final = 64
 PROGRESS_EVERY: Final = 0.1
+LONGEST_MESSAGE: Final = 2_000
 SLICE: Final = 0.005
 
 
@@ -60,19 +69,37 @@ def as_outputs(step: Step, result: Any) -> tuple[Any, ...]:
     return (*given, UNLIT) if routed else given
 
 
-def as_failure(error: Exception) -> NodeError | PermissionNeeded:
-    """The error to report for whatever a node raised: what it did not foresee becomes NodeCrashed."""
+def as_failure(error: BaseException) -> NodeError | PermissionNeeded:
+    """The error to report for whatever a node raised: what it did not foresee becomes NodeCrashed.
+
+    What interrupts the node and does not come from it (the run is cancelled, Ctrl-C) is raised again.
+    """
     if isinstance(error, NodeError | PermissionNeeded):
         return error
+    if isinstance(error, KeyboardInterrupt | GeneratorExit) or _cancels(error):
+        raise error
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     spot = f" ({Path(frame.tb_frame.f_code.co_filename).name}, line {frame.tb_lineno})" if frame else ""
     crashed = NodeCrashed(
-        f"{type(error).__name__}: {error}{spot}", hint="This is a bug in the node. Please tell its author."
+        f"{type(error).__name__}: {_said(error)}{spot}", hint="This is a bug in the node. Please tell its author."
     )
     crashed.__cause__ = error
     return crashed
+
+
+def _cancels(error: BaseException) -> bool:
+    """True if the task itself is being cancelled: a node may also let the end of a task of its own escape."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)[:LONGEST_MESSAGE]
+    except Exception:
+        return "(its message cannot be shown)"
 
 
 class Work:
@@ -87,19 +114,23 @@ class Work:
         self.hashes = hashes
         self.began: float | None = None
         self.executed = 0
+        self.recalled = 0
         self.tokens = [0, 0]
 
     async def outcome(self) -> Outcome:
         """What the step gives; NodeError or PermissionNeeded when it fails."""
         began = time.perf_counter()
-        if self.step.maps and self.step.runs == "inline" and not self.step.kind.takes_context:
+        if self.step.maps and self.step.simple:
             outputs = await self._mapped_inline()
         elif self.step.maps:
             outputs = await self._mapped(self.inputs, self.step.maps, "")
         else:
             outputs = await self._one(self.inputs, self.hashes, None)
+        cached = self.recalled > 0 and not self.executed
+        if not cached:
+            self._started()
         return Outcome(
-            outputs, time.perf_counter() - (self.began or began), cached=not self.executed,
+            outputs, time.perf_counter() - (self.began or began), cached,
             tokens_in=self.tokens[0], tokens_out=self.tokens[1],
         )  # fmt: skip
 
@@ -111,6 +142,7 @@ class Work:
             key = digest(b"".join((self.step.key, *self.hashes.values())))
             found = cache.get(key)
             if found is not None:
+                self.recalled += 1
                 self.tokens = [found.tokens_in, found.tokens_out]
                 return tuple(one.load() for one in found.outputs)
         self._started()
@@ -121,7 +153,7 @@ class Work:
 
     async def _walk(self, inputs: dict[str, Any], depth: int) -> tuple[Any, ...]:
         step, function = self.step, self.step.kind.function
-        columns: list[list[Any]] = [[] for _ in step.outputs]
+        results: list[tuple[Any, ...]] = []
         coerce = _coercions(step)
         slice_end = time.perf_counter() + SLICE
         total, shown = None, time.perf_counter() + PROGRESS_EVERY
@@ -133,21 +165,19 @@ class Work:
                     for name, turn in coerce:
                         item[name] = turn(item[name])
                     outputs = as_outputs(step, function(**item))
-            except Exception as error:
-                raise _at_item(as_failure(error), index) from error
-            for column, value in zip(columns, outputs, strict=True):
-                if value is not UNLIT:
-                    column.append(value)
+            except BaseException as error:
+                _fail_at(index, error)
+            results.append(outputs)
             now = time.perf_counter()
             if now > slice_end:
-                if now > shown:
+                if now > shown and depth == step.maps:
                     total = total or len(inputs[step.over[0]])
-                    self.scheduler.emit(e.NodeProgress, step.id, index / total, "")
+                    self.scheduler.emit(step, e.NodeProgress, index / total, "")
                     shown = now + PROGRESS_EVERY
                 await asyncio.sleep(0)
                 slice_end = time.perf_counter() + SLICE
         self.executed += 1
-        return tuple(columns)
+        return _columns(step, results)
 
     async def _mapped(self, inputs: dict[str, Any], depth: int, place: str) -> tuple[Any, ...]:
         """All items, some at once; each is looked up in the cache and tried by itself."""
@@ -161,21 +191,20 @@ class Work:
             for index, item in waiting:
                 try:
                     results[index] = await self._item(item, depth, f"{place}{index}")
-                except Exception as error:
-                    raise _at_item(as_failure(error), index) from error
+                except BaseException as error:
+                    _fail_at(index, error)
                 ended += 1
                 if depth == self.step.maps and time.perf_counter() > shown:
                     shown = time.perf_counter() + PROGRESS_EVERY
-                    self.scheduler.emit(e.NodeProgress, self.step.id, ended / len(items), "")
+                    self.scheduler.emit(self.step, e.NodeProgress, ended / len(items), "")
 
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(items), ITEMS_AT_ONCE)):
                     group.create_task(take())
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        columns = zip(*results, strict=True) if results else ([] for _ in self.step.outputs)
-        return tuple([value for value in column if value is not UNLIT] for column in columns)
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        return _columns(self.step, results)
 
     async def _item(self, item: dict[str, Any], depth: int, place: str) -> tuple[Any, ...]:
         """What one item gives; a list of lists is walked down first."""
@@ -202,12 +231,11 @@ class Work:
             key = await self._stamped_key(context, inputs, hashes)
             found = None if key is None else cache.get(key)
             if found is not None and await self._still_so(found):
+                self.recalled += 1
                 self._count(found.tokens_in, found.tokens_out)
                 return tuple(one.load() for one in found.outputs)
-        async with self.scheduler.resources.hold(step.resources):
-            self._started()
-            began = time.perf_counter()
-            outputs = await self._attempts(inputs, context, item)
+        began = time.perf_counter()
+        outputs = await self._attempts(inputs, context, item)
         self.executed += 1
         self._count(context.tokens_in, context.tokens_out)
         if key is not None and cache is not None:
@@ -221,7 +249,7 @@ class Work:
     def _started(self) -> None:
         if self.began is None:
             self.began = time.perf_counter()
-            self.scheduler.emit(e.NodeStarted, self.step.id)
+            self.scheduler.emit(self.step, e.NodeStarted)
 
     def _context(self, item: str | None) -> Context:
         id = self.step.id
@@ -233,9 +261,9 @@ class Work:
         def show(cls: Callable[..., e.Event], *fields: Any) -> None:
             # A node in a thread reports too, and events have one order: that of the loop.
             if _on(loop):
-                emit(cls, id, *fields)
+                emit(self.step, cls, *fields)
             else:
-                loop.call_soon_threadsafe(emit, cls, id, *fields)
+                loop.call_soon_threadsafe(emit, self.step, cls, *fields)
 
         return Context(
             self.scheduler.scope,
@@ -255,6 +283,8 @@ class Work:
             except (NodeError, PermissionNeeded, OSError):
                 # The node itself will meet the same obstacle, and say it better.
                 return None
+            except Exception as error:
+                raise as_failure(error) from error
             if stamp is None:
                 return None
             folder = self.scheduler.scope.permissions.folder
@@ -271,16 +301,20 @@ class Work:
     async def _still_so(self, found: Entry) -> bool:
         """True if what the cached execution wrote is still as it left it."""
         services = self.scheduler.scope.services
-        for word, where, left in found.written:
-            if word == "file":
-                now = await asyncio.get_running_loop().run_in_executor(
-                    self.scheduler.scope.pool, file_digest, Path(where)
-                )
-            else:
-                name, *ids = where.split("\n")
-                now = await services.get("collections").digest(name, ids)
-            if now != left:
-                return False
+        try:
+            for word, where, left in found.written:
+                if word == "file":
+                    now = await asyncio.get_running_loop().run_in_executor(
+                        self.scheduler.scope.pool, file_digest, Path(where)
+                    )
+                else:
+                    name, *ids = where.split("\n")
+                    now = await services.get("collections").digest(name, ids)
+                if now != left:
+                    return False
+        except Exception:
+            # What cannot be looked at is done again, and the node says what is wrong.
+            return False
         return True
 
     async def _attempts(self, inputs: dict[str, Any], context: Context, item: str | None) -> tuple[Any, ...]:
@@ -289,16 +323,16 @@ class Work:
         wait = retry.wait
         for attempt in range(1, retry.times + 2):
             try:
-                return as_outputs(step, await self._timed(inputs, context, item))
-            except (InputError, SettingError, PermissionNeeded):
-                raise
-            except Exception as error:
+                async with self.scheduler.resources.hold(step.resources):
+                    self._started()
+                    return as_outputs(step, await self._timed(inputs, context, item))
+            except BaseException as error:
                 failure = as_failure(error)
-                if attempt > retry.times:
-                    raise failure from error.__cause__
-                self.scheduler.emit(e.NodeRetrying, step.id, attempt, wait, str(failure.message))
-                await asyncio.sleep(wait)
-                wait *= retry.backoff
+                if attempt > retry.times or not _may_pass(failure):
+                    raise failure from failure.__cause__
+            self.scheduler.emit(step, e.NodeRetrying, attempt, wait, failure.message)
+            await asyncio.sleep(wait)
+            wait *= retry.backoff
         raise AssertionError("the loop returns or raises")
 
     async def _timed(self, inputs: dict[str, Any], context: Context, item: str | None) -> Any:
@@ -329,20 +363,15 @@ class Work:
         if self.step.runs == "task":
             return await kind.function(*first, **inputs)
         if self.step.runs == "thread":
-            return await context.in_thread(_without_stop_iteration, kind.function, first, inputs)
+            return await context.in_thread(kind.function, *first, **inputs)
         return kind.function(*first, **inputs)
-
-
-def _without_stop_iteration(function: Callable[..., Any], first: tuple[Any, ...], inputs: dict[str, Any]) -> Any:
-    """A future cannot carry StopIteration, so a node that lets one escape would hang."""
-    try:
-        return function(*first, **inputs)
-    except StopIteration as error:
-        raise RuntimeError("the node raised StopIteration") from error
 
 
 def _items(step: Step, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The inputs of each item; InputError when the lists walked through together differ in length."""
+    for name in step.over:
+        if not isinstance(inputs[name], list | tuple):
+            raise InputError(f"{name} should be a list to go through, not {e.preview(inputs[name], 60).text}")
     lengths = {name: len(inputs[name]) for name in step.over}
     if len(set(lengths.values())) > 1:
         words = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -359,9 +388,27 @@ def _coercions(step: Step) -> list[tuple[str, Callable[[Any], Any]]]:
     return [(name, coerce) for name, _, coerce in step.links if coerce is not None and name in step.over]
 
 
-def _at_item(error: NodeError | PermissionNeeded, index: int) -> NodeError | PermissionNeeded:
-    error.message = f"item {index + 1}: {error.message}"
-    return error
+def _columns(step: Step, results: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """A list for each output of what the items gave; what an item did not light is left out of it."""
+    columns: list[Any] = [[value for value in column if value is not UNLIT] for column in zip(*results, strict=True)]
+    columns = columns or [[] for _ in step.outputs]
+    if step.on_error.action == "route":
+        columns[-1] = UNLIT
+    return tuple(columns)
+
+
+def _fail_at(index: int, error: BaseException) -> NoReturn:
+    """Raise what an item raised, with the item named in its message."""
+    failure = as_failure(error)
+    failure.message = f"item {index + 1}: {failure.message}"
+    raise failure from failure.__cause__
+
+
+def _may_pass(failure: NodeError | PermissionNeeded) -> bool:
+    """True unless trying again is known to end the same way."""
+    if isinstance(failure, ServiceError):
+        return failure.retryable
+    return not isinstance(failure, InputError | SettingError | PermissionNeeded)
 
 
 def _keep(
@@ -372,7 +419,9 @@ def _keep(
     except UnstorableValue:
         return
     tokens = (spent.tokens_in, spent.tokens_out) if isinstance(spent, Context) else (0, 0)
-    cache.put(key, Entry(stored, [e.preview(value) for value in outputs], seconds, *tokens, list(written)))
+    last = {(word, where): (word, where, left) for word, where, left in written}
+    previews = [e.preview(value) for value in outputs]
+    cache.put(key, Entry(stored, previews, seconds, *tokens, list(last.values())))
 
 
 def _on(loop: asyncio.AbstractEventLoop) -> bool:

@@ -106,6 +106,22 @@ class Workflow:
         layout = {name: place for name, place in self.layout.items() if name != id}
         return replace(self, nodes=nodes, outputs=outputs, layout=layout)
 
+    def with_renamed(self, names: Mapping[str, str]) -> Workflow:
+        """The same with new ids for nodes (old id to new), in their links, outputs and layout too."""
+
+        def source(old: Source) -> Source:
+            return Source(names.get(old.node, old.node), old.port)
+
+        nodes = {
+            names.get(id, id): replace(
+                node, links={port: tuple(map(source, sources)) for port, sources in node.links.items()}
+            )
+            for id, node in self.nodes.items()
+        }
+        outputs = {name: source(old) for name, old in self.outputs.items()}
+        layout = {names.get(id, id): place for id, place in self.layout.items()}
+        return replace(self, nodes=nodes, outputs=outputs, layout=layout)
+
     def with_links(self, id: str, port: str, *sources: Source) -> Workflow:
         """The same with exactly these links into a port; with none, the port is unlinked."""
         node = self.nodes[id]

@@ -13,11 +13,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if "invalid choice" in message:
-            from phloem.runtime.words import did_you_mean
+            from phloem.runtime.words import nearest, or_list
 
             word = message.partition("invalid choice: '")[2].partition("'")[0]
             commands = next((list(action.choices) for action in self._actions if action.choices), [])
-            message = f"there is no {word!r}. {did_you_mean(word, commands) or 'There is ' + ', '.join(commands) + '.'}"
+            near = nearest(word, commands)
+            message = f"there is no {word!r}. " + (
+                f"Did you mean {near}?" if near else f"There is {or_list(commands)}."
+            )
         self.exit(2, f"error: {message}\n  {self.prog} --help says what there is.\n")
 
 
@@ -61,7 +64,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     _file(command)
     command.add_argument(
         "-i", "--input", action="append", default=[], metavar="NAME=VALUE", dest="inputs",
-        help="give an input its value; NAME=@FILE takes it from a file, NAME=@- from standard input, NAME=@@… begins with @",
+        help="give an input its value; NAME=@FILE takes it from a file, NAME=@- from standard input",
     )  # fmt: skip
     command.add_argument("--json", action="store_true", help="print one JSON object with all that came out")
     command.add_argument("--events", action="store_true", help="print each event as a line of JSON while it happens")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from phloem.runtime.catalogue import installed_catalogue
 from phloem.runtime.codec import json_form
 from phloem.runtime.errors import ConfigError
+from phloem.runtime.home import Home
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import Port
 from phloem.runtime.words import nearest, or_list
@@ -19,7 +21,7 @@ __all__ = ["main"]
 
 def main(given: argparse.Namespace) -> int:
     """Print the catalogue, the kinds that a word fits, or all about one kind."""
-    catalogue = installed_catalogue()
+    catalogue = installed_catalogue(Home.default())
     if given.word:
         id = given.word.partition("@")[0]
         exact = [kind for kind in catalogue if kind.id == id]
@@ -34,6 +36,8 @@ def main(given: argparse.Namespace) -> int:
             )
     else:
         exact, kinds = [], list(catalogue)
+    for broken in catalogue.broken.values():
+        print(f"warning: {broken}", file=sys.stderr)
     if given.json:
         print(json.dumps([as_json(kind) for kind in kinds], ensure_ascii=False, indent=2))
     elif exact:

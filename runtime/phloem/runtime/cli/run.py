@@ -18,7 +18,8 @@ from phloem.runtime.document import Document, load
 from phloem.runtime.engine import Engine
 from phloem.runtime.errors import ConfigError, PermissionNeeded, PhloemError
 from phloem.runtime.events import Event, to_json
-from phloem.runtime.inputs import parse_input, path_inputs
+from phloem.runtime.grants import is_url
+from phloem.runtime.inputs import absolute_paths, parse_input, path_inputs
 from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.words import nearest
 
@@ -103,19 +104,15 @@ def _inputs(texts: list[str], document: Document, engine: Engine) -> tuple[dict[
                 f"-i {name}: there is no input called {name}", hint=f"Did you mean {near}?" if near else known
             )
         values[name] = parse_input(name, _content(name, value), declared[name].type)
-    absolute = path_inputs(checked, values, Path.cwd())
-    named = [Path(path) for name in values for path in _paths(absolute[name]) if absolute[name] != values[name]]
-    return absolute, named
+    paths = path_inputs(checked) & values.keys()
+    values |= {name: absolute_paths(values[name], Path.cwd()) for name in paths}
+    return values, [Path(path) for name in paths for path in _files(values[name])]
 
 
-def _paths(value: Any) -> list[str]:
-    return (
-        [value]
-        if isinstance(value, str)
-        else [one for one in value if isinstance(one, str)]
-        if isinstance(value, list)
-        else []
-    )
+def _files(value: Any) -> list[str]:
+    """The paths in the value of an input that takes them."""
+    texts = value if isinstance(value, list) else [value]
+    return [one for one in texts if isinstance(one, str) and one and not is_url(one)]
 
 
 def _content(name: str, value: str) -> str:

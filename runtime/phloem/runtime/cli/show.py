@@ -9,6 +9,7 @@ from phloem.runtime.catalogue import installed_catalogue
 from phloem.runtime.disk import replace_file
 from phloem.runtime.document import load
 from phloem.runtime.errors import ConfigError
+from phloem.runtime.home import Home
 
 __all__ = ["main"]
 
@@ -22,7 +23,7 @@ def main(given: argparse.Namespace) -> int:
     out = Path(given.output) if given.output else None
     form = given.form or (_BY_SUFFIX.get(out.suffix, "text") if out else "text")
     draw = {"text": drawing.as_text, "mermaid": drawing.as_mermaid, "svg": drawing.as_svg}[form]
-    text = draw(load(given.file).workflow, installed_catalogue())
+    text = draw(load(given.file).workflow, installed_catalogue(Home.default()))
     if out is None:
         print(text.rstrip("\n"))
         return 0

@@ -1,0 +1,1 @@
+"""What stands behind a Context: the services of `phloem.runtime.services`, each in its module."""

@@ -1,0 +1,142 @@
+"""What each collection holds, in a small SQLite file beside Chroma's own: names, models, hashes of the rows.
+
+It answers what the cache asks (has this collection changed? are these rows still there?) without starting
+Chroma, lets one process write at a time, and knows after a crash that a change may be half done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Entry", "Ledger"]
+
+BUSY_SECONDS: Final = 60.0
+"""How long a process waits for another that is writing."""
+_AT_ONCE: Final = 500
+"""Values in one SQL statement."""
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS collections (
+    name TEXT PRIMARY KEY, model TEXT NOT NULL, width INTEGER NOT NULL,
+    total BLOB NOT NULL, items INTEGER NOT NULL, pending TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    collection TEXT NOT NULL, id TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (collection, id)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A collection: the model that made its vectors, how many numbers they have, how many items there are.
+
+    `state` is the same whenever the content is the same, however it came about.
+    """
+
+    name: str
+    model: str
+    width: int
+    items: int
+    state: str
+
+
+class Ledger:
+    """The open file. It belongs to one thread; other processes may have it open too. sqlite3.Error if it fails."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(_TABLES)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def version(self) -> int:
+        """A number that is another whenever another process, or another ledger, has changed the file."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def entries(self) -> list[Entry]:
+        """Every collection, by name."""
+        rows = self._connection.execute(
+            "SELECT name, model, width, items, total, pending FROM collections ORDER BY name"
+        )
+        return [_entry(row) for row in rows]
+
+    def find(self, name: str) -> Entry | None:
+        """The collection of that name, if there is one."""
+        row = self._connection.execute(
+            "SELECT name, model, width, items, total, pending FROM collections WHERE name = ?", (name,)
+        ).fetchone()
+        return _entry(row) if row else None
+
+    def hashes(self, name: str, ids: Sequence[str]) -> dict[str, bytes]:
+        """The hash of each of these items that the collection has."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            found.update(
+                self._connection.execute(
+                    f"SELECT id, hash FROM items WHERE collection = ? AND id IN ({marks})", (name, *some)
+                )
+            )
+        return found
+
+    @contextmanager
+    def changing(self, name: str) -> Iterator[None]:
+        """Around a change: nobody else writes meanwhile, and if it is not finished the state is another anyway."""
+        self._connection.execute("UPDATE collections SET pending = ? WHERE name = ?", (secrets.token_hex(16), name))
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("UPDATE collections SET pending = NULL WHERE name = ?", (name,))
+        self._connection.execute("COMMIT")
+
+    def create(self, name: str, model: str, width: int) -> None:
+        """Note a new collection. Within `changing`."""
+        self._connection.execute(
+            "INSERT INTO collections VALUES (?, ?, ?, ?, 0, ?)", (name, model, width, _bytes(0), secrets.token_hex(16))
+        )
+
+    def put(self, name: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> None:
+        """Note items with their hashes; `old` are the hashes of those among them that were there. Within `changing`."""
+        (total,) = self._connection.execute("SELECT total FROM collections WHERE name = ?", (name,)).fetchone()
+        change = sum(map(_number, new.values())) - sum(_number(old[id]) for id in new if id in old)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", [(name, id, hash) for id, hash in new.items()]
+        )
+        self._connection.execute(
+            "UPDATE collections SET total = ?, items = items + ? WHERE name = ?",
+            (_bytes(_number(total) + change), len(new.keys() - old.keys()), name),
+        )
+
+    def remove(self, name: str) -> None:
+        """Forget a collection. Within `changing`."""
+        self._connection.execute("DELETE FROM items WHERE collection = ?", (name,))
+        self._connection.execute("DELETE FROM collections WHERE name = ?", (name,))
+
+
+def _entry(row: tuple[str, str, int, int, bytes, str | None]) -> Entry:
+    name, model, width, items, total, pending = row
+    content = hashlib.blake2b(f"{model}\n{width}\n{items}\n".encode() + total, digest_size=16).hexdigest()
+    return Entry(name, model, width, items, pending or content)
+
+
+def _number(hash: bytes) -> int:
+    return int.from_bytes(hash)
+
+
+def _bytes(total: int) -> bytes:
+    """A sum of hashes, which does not depend on their order, in the length of one."""
+    return (total % 2**256).to_bytes(32)

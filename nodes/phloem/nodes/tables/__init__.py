@@ -1,0 +1,1 @@
+"""Tables: rows as objects, read from CSV, JSON and spreadsheets, and written as text."""

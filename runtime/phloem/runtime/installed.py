@@ -1,0 +1,73 @@
+"""What the installed packages offer Phloem: the entry points of the groups `phloem.nodes` and `phloem.services`.
+
+Reading the metadata of every package takes longer than starting everything else, so the answer is kept in
+the home, for as long as none of the folders that Python imports from has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from phloem.runtime.disk import replace_file
+from phloem.runtime.home import Home
+
+__all__ = ["NODES", "SERVICES", "installed"]
+
+NODES: Final = "phloem.nodes"
+SERVICES: Final = "phloem.services"
+
+Offers = Mapping[str, list[tuple[str, str]]]
+
+
+@cache
+def installed(home: Home) -> Offers:
+    """For each group, the name and the `module:attribute` of every entry point, as often as it is offered."""
+    path = home.path / "installed.json"
+    folders = _folders()
+    kept = _read(path)
+    known = kept.get(sys.prefix, {})
+    if known.get("folders") == folders:
+        return {group: [(name, value) for name, value in known["offers"][group]] for group in (NODES, SERVICES)}
+    offers = _look()
+    _write(path, {**kept, sys.prefix: {"folders": folders, "offers": offers}})
+    return offers
+
+
+def _folders() -> list[list[object]]:
+    """The folders on the import path, each with when something was last put into or taken out of it."""
+    found: list[list[object]] = []
+    for name in sys.path:
+        try:
+            found.append([name, Path(name or ".").stat().st_mtime_ns])
+        except OSError:
+            continue
+    return found
+
+
+def _look() -> dict[str, list[tuple[str, str]]]:
+    from importlib.metadata import entry_points
+
+    every = entry_points()
+    return {group: [(one.name, one.value) for one in every.select(group=group)] for group in (NODES, SERVICES)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _write(path: Path, data: Mapping[str, object]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(data).encode())
+    except OSError:
+        # It only saves time.
+        return
