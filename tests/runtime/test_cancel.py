@@ -236,16 +236,3 @@ def test_one_cancelled_run_leaves_the_others_of_the_engine_alone(engine):
         return (await first.result()).status, (await second.result()).outputs
 
     assert asyncio.run(two()) == ("cancelled", {"o": 1})
-
-
-def test_a_listener_with_a_bug_ends_the_run_and_leaves_nothing_behind(engine):
-    """A bug of the program around the engine is raised where the result is awaited."""
-
-    async def broken():
-        run = engine.start(SLEEPING)
-        run.subscribe(lambda event: 1 / 0 if isinstance(event, e.NodeStarted) and event.node == "sleep" else None)
-        with pytest.raises(ZeroDivisionError):
-            await run.result()
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(broken())

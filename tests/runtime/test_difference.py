@@ -172,6 +172,20 @@ def test_each_part_of_a_node_is_told():
     )
 
 
+def test_nodes_may_be_called_like_parts_of_the_file():
+    old = Workflow(nodes={name: Node("x@1") for name in ("layout", "nodes", "do", "outputs")})
+    new = Workflow(nodes={name: Node("y@1", set={"layout": 1}) for name in old.nodes})
+    assert render(difference(old, new)) == "".join(
+        f"~ node {name}\n    ~ kind: x@1 → y@1\n    + set layout: 1\n" for name in old.nodes
+    )
+
+
+def test_a_body_that_comes_or_goes_is_a_part_of_its_node():
+    old = Workflow(nodes={"a": Node("x@1")})
+    new = Workflow(nodes={"a": Node("x@1", extra={"do": {"nodes": {}}})})
+    assert render(difference(old, new)) == "~ node a\n    + do: {nodes: {}}\n"
+
+
 def test_of_two_nodes_alike_each_is_renamed_once():
     old = Workflow(nodes={"a": Node("x@1"), "b": Node("x@1"), "c": Node("y@1")})
     new = Workflow(nodes={"p": Node("x@1"), "q": Node("x@1"), "r": Node("z@1")})

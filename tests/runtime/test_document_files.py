@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from phloem.runtime.document import Document, dump, dump_json, load, parse, save, text_of
+from phloem.runtime.document import WorkflowFile, dump, dump_json, load, parse, save, text_of
 from phloem.runtime.errors import DocumentError
 from phloem.runtime.workflow import Node, Workflow
 
@@ -22,7 +22,7 @@ def run(script, *arguments):
 
 def test_a_saved_file_is_loaded_as_it_was(tmp_path):
     path = tmp_path / "a.flow.yaml"
-    saved = save(Document(WORKFLOW), path)
+    saved = save(WorkflowFile(WORKFLOW), path)
     assert saved.path == path
     assert path.read_text() == dump(WORKFLOW)
     loaded = load(str(path))
@@ -34,7 +34,7 @@ def test_a_saved_file_is_loaded_as_it_was(tmp_path):
 
 
 def test_the_name_says_whether_it_is_json(tmp_path):
-    document = save(Document(WORKFLOW), tmp_path / "a.json")
+    document = save(WorkflowFile(WORKFLOW), tmp_path / "a.json")
     assert (tmp_path / "a.json").read_text() == dump_json(WORKFLOW)
     assert load(document.path).form == "json"
     save(load(document.path), tmp_path / "b.flow.yaml")
@@ -70,15 +70,15 @@ def test_no_more_is_read_than_a_file_may_have():
 
 def test_saving_without_a_name_or_a_folder_is_an_error_in_words(tmp_path):
     with pytest.raises(DocumentError, match="has no file yet"):
-        save(Document(WORKFLOW))
+        save(WorkflowFile(WORKFLOW))
     with pytest.raises(DocumentError, match="cannot be saved: no such file or directory"):
-        save(Document(WORKFLOW), tmp_path / "nowhere" / "a.yaml")
+        save(WorkflowFile(WORKFLOW), tmp_path / "nowhere" / "a.yaml")
     with pytest.raises(DocumentError, match="cannot be saved"):
-        save(Document(WORKFLOW), tmp_path)
+        save(WorkflowFile(WORKFLOW), tmp_path)
 
 
 def test_what_could_not_be_read_back_leaves_the_file_alone(tmp_path):
-    document = save(Document(WORKFLOW), tmp_path / "a.yaml")
+    document = save(WorkflowFile(WORKFLOW), tmp_path / "a.yaml")
     before = document.path.read_bytes()
     for wrong in (WORKFLOW.with_setting("a", "n", object()), WORKFLOW.with_setting("a", "n", "x" * 17_000_000)):
         with pytest.raises(DocumentError):
@@ -88,7 +88,7 @@ def test_what_could_not_be_read_back_leaves_the_file_alone(tmp_path):
 
 def test_a_link_to_a_file_stays_one_and_the_mode_is_kept(tmp_path):
     real = tmp_path / "real.yaml"
-    save(Document(WORKFLOW), real)
+    save(WorkflowFile(WORKFLOW), real)
     real.chmod(0o640)
     (tmp_path / "link.yaml").symlink_to("real.yaml")
     document = load(tmp_path / "link.yaml")
@@ -100,7 +100,7 @@ def test_a_link_to_a_file_stays_one_and_the_mode_is_kept(tmp_path):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no limit on the size of files")
 def test_a_full_disk_is_an_error_in_words_and_the_old_file_is_whole(tmp_path):
-    document = save(Document(WORKFLOW), tmp_path / "a.yaml")
+    document = save(WorkflowFile(WORKFLOW), tmp_path / "a.yaml")
     before = document.path.read_bytes()
     script = """
 import resource, sys
@@ -127,14 +127,14 @@ def test_killed_while_saving_the_file_is_one_of_the_two(tmp_path):
     script = """
 import sys
 from pathlib import Path
-from phloem.runtime.document import Document, save
+from phloem.runtime.document import WorkflowFile, save
 from phloem.runtime.workflow import Node, Workflow
 print("ready", flush=True)
 number = 0
 while True:
     number += 1
     node = Node("x@1", set={"n": number, "text": f"{number} " * 20_000})
-    save(Document(Workflow(nodes={"a": node})), Path(sys.argv[1]))
+    save(WorkflowFile(Workflow(nodes={"a": node})), Path(sys.argv[1]))
 """
     for _ in range(5):
         process = run(script, path)

@@ -262,3 +262,12 @@ def test_values_too_deep_or_inside_themselves_are_not_written():
         for write in (dump, dump_json):
             with pytest.raises(DocumentError, match="deep in one another"):
                 write(Workflow(nodes={"a": Node("x@1", set={"v": value})}))
+
+
+def test_more_values_than_are_read_back_are_not_written():
+    knot: list = []
+    knot.extend([knot, knot])
+    for value in ([0] * 1_000_001, knot):
+        for write in (dump, dump_json):
+            with pytest.raises(DocumentError, match="more than 1,000,000 values"):
+                write(Workflow(nodes={"a": Node("x@1", set={"v": value})}))

@@ -222,7 +222,7 @@ def test_only_the_lit_branch_runs_and_a_merge_takes_it(engine, kind):
         assert {name for name, state in played.states.items() if state == "skipped"} == (
             {"left", "left 2"} if dark == "left" else {"right"}
         )
-        assert all("choice did not light it" == event.because for event in played.of(e.NodeSkipped))
+        assert all(event.because == "choice did not light it" for event in played.of(e.NodeSkipped))
         again = play(engine, workflow)
         assert again.outputs == played.outputs, "what was not lit stays unlit when it comes from the cache"
         assert again.states["choice"] == "cached"
@@ -263,10 +263,11 @@ def test_nothing_runs_when_no_case_has_anything_after_it(engine):
 
 def test_a_branch_may_be_chosen_item_by_item(engine):
     """A list through a branch: each output has the items that lit it."""
+    import types
+
     from phloem.runtime.catalogue import Catalogue
     from phloem.runtime.declare import kinds_in, node
     from phloem.runtime.values import UNLIT
-    import types
 
     module = types.ModuleType("own")
 

@@ -24,7 +24,9 @@ def pdf(pages: Sequence[str], *, title: str = "", content: bytes | None = None) 
     kids = []
     for text in pages:
         lines = "".join(f"({line}) Tj 0 -14 Td " for line in text.splitlines())
-        stream = zlib.compress(content if content is not None else f"BT /F1 12 Tf 72 720 Td {lines}ET".encode("latin-1"))
+        stream = zlib.compress(
+            content if content is not None else f"BT /F1 12 Tf 72 720 Td {lines}ET".encode("latin-1")
+        )
         body = add(b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(stream), stream))
         kids.append(
             add(
@@ -110,7 +112,7 @@ def odt(body: str) -> bytes:
     return zipped(
         {
             "mimetype": "application/vnd.oasis.opendocument.text",
-            "content.xml": f"<office:document-content {spaces}><office:body>{body}</office:body></office:document-content>",
+            "content.xml": f"<office:content {spaces}><office:body>{body}</office:body></office:content>",
             "meta.xml": _properties("On looms"),
         }
     )

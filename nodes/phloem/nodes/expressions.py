@@ -152,8 +152,8 @@ class _Truths(ast.NodeTransformer):
 def _is_boolean(tree: ast.expr) -> bool:
     if isinstance(tree, ast.IfExp):
         return _is_boolean(tree.body) and _is_boolean(tree.orelse)
-    if isinstance(tree, ast.Constant):
-        return isinstance(tree.value, bool)
+    if isinstance(tree, ast.Constant | ast.Name):
+        return isinstance(tree.value if isinstance(tree, ast.Constant) else _CONSTANTS.get(tree.id), bool)
     return isinstance(tree, ast.Compare | ast.BoolOp) or (
         isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not)
     )

@@ -16,9 +16,7 @@ from phloem.runtime.values import Document, Hit, Message
 __all__ = ["sorted_items", "unique_items"]
 
 
-def sorted_items(
-    items: list[Any], by: str, *, descending: bool, as_numbers: bool, ignore_case: bool
-) -> list[Any]:
+def sorted_items(items: list[Any], by: str, *, descending: bool, as_numbers: bool, ignore_case: bool) -> list[Any]:
     """The items in the order of what the query `by` finds in each (of themselves, if it is empty).
 
     Equal ones keep their order, those with null come last. InputError for keys that have no order among them.

@@ -70,7 +70,7 @@ def weigh(value: object, most: int) -> int:
         elif isinstance(one, Document | Hit):
             left += (one.text, one.source, one.metadata)
         else:
-            total += 1
+            total += 1 if one is None or isinstance(one, int | float | Blob) else len(str(one))
     return total
 
 

@@ -123,13 +123,20 @@ def _table(text: str, format: str, header: bool, delimiter: str, numbers: bool) 
     from phloem.nodes.tables.records import columns_of, records, typed
 
     if format == "auto":
-        format = {"[": "json", "{": "json lines"}.get(text.lstrip("\ufeff \t\r\n")[:1], "csv")
+        format = _format_of_text(text)
     if format in ("json", "json lines"):
         rows = read_json_rows(text) if format == "json" else read_json_lines(text)
         return Table(rows, columns_of(rows))
     cells = read_delimited(text, delimiter, likely="\t" if format == "tsv" else ",")
     columns, rows = records(typed(cells, header=header) if numbers else cells, header=header)
     return Table(rows, columns)
+
+
+def _format_of_text(text: str) -> str:
+    line = text.lstrip("\ufeff \t\r\n").partition("\n")[0].rstrip()
+    if line.startswith("{"):
+        return "json lines" if line.endswith("}") else "json"
+    return "json" if line.startswith("[") else "csv"
 
 
 @node(

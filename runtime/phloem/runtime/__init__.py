@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from phloem.runtime.checks import check
     from phloem.runtime.context import Context
     from phloem.runtime.declare import In, Out, Setting, node
-    from phloem.runtime.document import Document, dump, load, parse, save
+    from phloem.runtime.document import WorkflowFile, dump, load, parse, save
     from phloem.runtime.engine import Engine, run, start
     from phloem.runtime.kinds import Example, NodeKind
     from phloem.runtime.ports import Json, ModelName, Port, Ports, PortType, Vector
     from phloem.runtime.runs import Options, Result, Run
+    from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message
     from phloem.runtime.view import RunView, fold
     from phloem.runtime.workflow import Input, Node, Source, Workflow
 
@@ -31,20 +32,22 @@ _HOMES = {
     "checks": ["check"],
     "context": ["Context"],
     "declare": ["In", "Out", "Setting", "node"],
-    "document": ["Document", "dump", "load", "parse", "save"],
+    "document": ["WorkflowFile", "dump", "load", "parse", "save"],
     "engine": ["Engine", "run", "start"],
     "kinds": ["Example", "NodeKind"],
     "ports": ["Json", "ModelName", "Port", "PortType", "Ports", "Vector"],
     "runs": ["Options", "Result", "Run"],
+    "values": ["UNLIT", "Blob", "Collection", "Document", "Hit", "Message"],
     "view": ["RunView", "fold"],
     "workflow": ["Input", "Node", "Source", "Workflow"],
 }
 _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Catalogue", "Context", "Document", "Engine", "Example", "In", "Input", "Json", "ModelName", "Node", "NodeKind",
-    "Options", "Out", "Port", "PortType", "Ports", "Result", "Run", "RunView", "Setting", "Source", "Vector",
-    "Workflow", "check", "dump", "fold", "load", "node", "parse", "run", "save", "start",
+    "Blob", "Catalogue", "Collection", "Context", "Document", "Engine", "Example", "Hit", "In", "Input", "Json",
+    "Message", "ModelName", "Node", "NodeKind", "Options", "Out", "Port", "PortType", "Ports", "Result", "Run",
+    "RunView", "Setting", "Source", "UNLIT", "Vector", "Workflow", "WorkflowFile", "check", "dump", "fold", "load",
+    "node", "parse", "run", "save", "start",
 ]  # fmt: skip
 
 

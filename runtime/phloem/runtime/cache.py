@@ -99,6 +99,7 @@ class Cache:
         self.size_limit = size_limit
         self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
+        self._closed = False
         self._pending: dict[bytes, Entry] = {}
         self._queue: queue.SimpleQueue[tuple[bytes, Entry | None] | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
@@ -109,7 +110,7 @@ class Cache:
             found = self._pending.get(key)
             if found is not None:
                 return found
-            row = self._read(key)
+            row = None if self._closed else self._read(key)
         if row is None:
             return None
         record, used = row
@@ -124,6 +125,8 @@ class Cache:
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep `entry` under `key`. It can be got at once; it is on disk a little later, or after `flush`."""
         with self._lock:
+            if self._closed:
+                return
             self._pending[key] = entry
         self._send((key, entry))
 
@@ -135,7 +138,9 @@ class Cache:
             done.wait(30)
 
     def close(self) -> None:
-        """Write what is left and let go of the files."""
+        """Write what is left and let go of the files; nothing is kept from now on."""
+        with self._lock:
+            self._closed = True
         if self._writer is not None:
             self._queue.put(None)
             self._writer.join(30)
@@ -148,7 +153,7 @@ class Cache:
     def _send(self, item: tuple[bytes, Entry | None]) -> None:
         if self._writer is None:
             with self._lock:
-                if self._writer is None:
+                if self._writer is None and not self._closed:
                     self._writer = threading.Thread(target=self._write_all, name="phloem-cache", daemon=True)
                     self._writer.start()
         self._queue.put(item)
@@ -225,16 +230,19 @@ class Cache:
                     batch.append(self._queue.get_nowait())
             stop = None in batch
             items = [item for item in batch if isinstance(item, tuple)]
-            try:
-                connection = connection or self._connect()
-                self._write(connection, items)
-                if stop:
-                    self._prune(connection)
-            except (sqlite3.Error, OSError) as error:
-                # Nothing is lost but time: the results are made again in another run.
-                self._close(connection)
-                connection = None
-                if type(error) is sqlite3.DatabaseError:
+            for last_try in (False, True):
+                try:
+                    connection = connection or self._connect()
+                    self._write(connection, items)
+                    if stop:
+                        self._prune(connection)
+                    break
+                except (sqlite3.Error, OSError) as error:
+                    # Nothing is lost but time: the results are made again in another run.
+                    self._close(connection)
+                    connection = None
+                    if type(error) is not sqlite3.DatabaseError or last_try:
+                        break
                     self._start_anew()
             self._forget(items)
             for item in batch:
@@ -243,7 +251,7 @@ class Cache:
         self._close(connection)
 
     def _start_anew(self) -> None:
-        """Leave a database that turned out to be damaged; the next write makes another."""
+        """Leave a database that turned out to be damaged, so that the next to connect makes another."""
         with self._lock:
             self._close(self._reader)
             self._reader = None

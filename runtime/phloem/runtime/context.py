@@ -284,7 +284,7 @@ class Files:
                 with real.open("ab" if mode == "append" else "xb") as file:
                     file.write(data)
         except OSError as error:
-            if mode == "new" and real.exists():
+            if isinstance(error, FileExistsError) and real.exists():
                 raise InputError(f"{path} is already there", hint="Choose mode replace or append.") from error
             raise ServiceError(f"cannot write {path}: {_reason(error)}") from error
         self.context.written.append(("file", str(real), file_digest(real)))

@@ -65,9 +65,10 @@ def render(changes: list[Change]) -> str:
     """
     lines: list[str] = []
     around: tuple[str, ...] = ()
-    places = [change for change in changes if "layout" in change.path[-2:-1]]
+    places = []
     for change in changes:
-        if change in places:
+        if _inner(change.path)[:1] == ("layout",):
+            places.append(change)
             continue
         head = _head(change.path)
         if len(head) < len(change.path) and head != around:
@@ -164,11 +165,14 @@ def _essence(node: Node) -> str:
 
 def _head(path: tuple[str, ...]) -> tuple[str, ...]:
     """The part of a path that names a node (the innermost), input or output; all of it for other things."""
-    end = 0
-    while path[end : end + 1] == ("nodes",) and path[end + 2 : end + 3] == ("do",):
-        end += 3
-    if path[end : end + 1] in (("nodes",), ("inputs",), ("outputs",)):
-        return path[: end + 2]
+    inner = _inner(path)
+    return path[: len(path) - len(inner) + 2] if inner[0] in _WORDS else path
+
+
+def _inner(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The part of a path that leads on from the innermost workflow."""
+    while len(path) > 3 and path[0] == "nodes" and path[2] == "do":
+        path = path[3:]
     return path
 
 

@@ -14,7 +14,7 @@ from phloem.runtime.cache import Cache
 from phloem.runtime.catalogue import Catalogue, installed_catalogue, installed_services
 from phloem.runtime.checks import CheckedWorkflow, check
 from phloem.runtime.context import DEFAULT_MODEL, Scope, Services
-from phloem.runtime.document import Document, load
+from phloem.runtime.document import WorkflowFile, load
 from phloem.runtime.errors import CheckError, ConfigError, Problem
 from phloem.runtime.events import Event
 from phloem.runtime.grants import Grant, Permissions
@@ -53,7 +53,7 @@ class Engine:
         self.cache = Cache(self.home.cache)
         self.threads = Threads()
 
-    def check(self, source: Document | Workflow) -> CheckedWorkflow:
+    def check(self, source: WorkflowFile | Workflow) -> CheckedWorkflow:
         """The workflow resolved against the catalogue; CheckError with every problem."""
         if isinstance(source, Workflow):
             return check(source, self.catalogue, store=self.home.plans)
@@ -62,7 +62,7 @@ class Engine:
 
     def start(
         self,
-        source: Document | Workflow | Plan,
+        source: WorkflowFile | Workflow | Plan,
         inputs: Mapping[str, Any] | None = None,
         options: Options | None = None,
     ) -> Run:
@@ -73,7 +73,7 @@ class Engine:
         """
         options = options or Options()
         plan = source if isinstance(source, Plan) else self.plan(source, to=options.to)
-        folder = source.path.parent if isinstance(source, Document) and source.path else None
+        folder = source.path.parent if isinstance(source, WorkflowFile) and source.path else None
         values = input_values(plan, inputs or {})
         run = Run(_new_id(), plan)
         permissions = self.permissions(options, folder)
@@ -94,7 +94,7 @@ class Engine:
         run.begin(scheduler)
         return run
 
-    def plan(self, source: Document | Workflow, *, to: str | None = None) -> Plan:
+    def plan(self, source: WorkflowFile | Workflow, *, to: str | None = None) -> Plan:
         """The plan of a workflow, whole or up to the node `to`."""
         checked = self.check(source)
         if to is not None and to not in checked.nodes:
@@ -111,13 +111,15 @@ class Engine:
 
     async def close(self) -> None:
         """Let go of models, connections, files and threads."""
-        await self.services.close()
-        self.cache.close()
-        self.threads.shutdown()
+        try:
+            await self.services.close()
+        finally:
+            self.cache.close()
+            self.threads.shutdown()
 
 
 def run(
-    source: str | Path | Document | Workflow,
+    source: str | Path | WorkflowFile | Workflow,
     /,
     *,
     options: Options | None = None,
@@ -133,7 +135,7 @@ def run(
 
 
 def run_to_end(
-    source: str | Path | Document | Workflow,
+    source: str | Path | WorkflowFile | Workflow,
     inputs: Mapping[str, Any],
     options: Options | None = None,
     listener: Callable[[Event], None] | None = None,
@@ -162,7 +164,7 @@ def run_to_end(
 
 
 def start(
-    source: str | Path | Document | Workflow,
+    source: str | Path | WorkflowFile | Workflow,
     inputs: Mapping[str, Any] | None = None,
     options: Options | None = None,
     engine: Engine | None = None,

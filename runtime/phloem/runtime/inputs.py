@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from phloem.runtime.errors import CheckError, NodeError, Problem
 from phloem.runtime.grants import is_url
 from phloem.runtime.plan import Plan
 from phloem.runtime.ports import PortType, expect
+from phloem.runtime.values import Document
 from phloem.runtime.words import nearest, or_list
 from phloem.runtime.workflow import INPUT
 
@@ -53,9 +55,9 @@ def parse_input(name: str, text: str, wanted: PortType) -> Any:
         return text.lower() in ("true", "yes", "1")
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         if wanted == PortType("any") or wanted == PortType("document"):
-            return {"text": text} if wanted.base == "document" else text
+            return Document(text) if wanted.base == "document" else text
         if wanted == PortType("text", 1):
             return text.splitlines()
         raise CheckError(Problem(f"input {name}: {text[:60]!r} is not a {wanted}", _write_as(wanted))) from None
@@ -90,5 +92,8 @@ def absolute_paths(value: Any, folder: Path) -> Any:
     What a user types on a command line is meant from where they are, not from where the workflow lies.
     """
     if isinstance(value, str):
-        return value if not value or is_url(value) else str((folder / Path(value).expanduser()).absolute())
+        if not value or is_url(value):
+            return value
+        # Not Path.expanduser: that is an error for a user who is not there, and a name may begin with `~`.
+        return str((folder / os.path.expanduser(value)).absolute())  # noqa: PTH111
     return [absolute_paths(one, folder) for one in value] if isinstance(value, list) else value

@@ -64,7 +64,10 @@ class Run:
         self._task: asyncio.Task[Result] | None = None
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Have `listener` called with every event from now on, on the loop's thread."""
+        """Have `listener` called with every event from now on, on the loop's thread.
+
+        What it raises goes to the loop's exception handler; the run goes on.
+        """
         self._listeners.append(listener)
 
     def discard_events(self) -> None:
@@ -113,7 +116,12 @@ class Run:
             self._events.append(event)
             self._arrived.set()
         for listener in self._listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception as error:
+                # A screen that fails must not take the run with it.
+                about = {"message": f"a listener of run {self.id} failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(about)
 
     async def _drive(self, scheduler: Scheduler) -> Result:
         began = time.perf_counter()

@@ -76,9 +76,11 @@ class RunView:
                 node.state, node.started = "running", event.at
                 node.text = {}
             case e.NodeProgress():
+                node.state = "running" if node.state == "retrying" else node.state
                 node.fraction = event.fraction if event.fraction is not None else node.fraction
                 node.message = event.message or node.message
             case e.NodeChunk():
+                node.state = "running" if node.state == "retrying" else node.state
                 node.text[event.port] = (node.text.get(event.port, "") + event.text)[-TEXT_KEPT:]
             case e.NodeFinished():
                 node.state = "cached" if event.cached else "done"
@@ -91,6 +93,7 @@ class RunView:
                 node.state, node.message = "skipped", event.because
             case e.NodeRetrying():
                 node.state, node.message, node.attempts = "retrying", event.message, event.attempt + 1
+                node.text, node.fraction = {}, None
             case e.NodeWaiting():
                 node.state, node.message = "asking", event.waits_for
 

@@ -194,7 +194,7 @@ class Work:
                 except BaseException as error:
                     _fail_at(index, error)
                 ended += 1
-                if depth == self.step.maps and time.perf_counter() > shown:
+                if self.began is not None and depth == self.step.maps and time.perf_counter() > shown:
                     shown = time.perf_counter() + PROGRESS_EVERY
                     self.scheduler.emit(self.step, e.NodeProgress, ended / len(items), "")
 

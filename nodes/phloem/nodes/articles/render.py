@@ -35,8 +35,8 @@ def render(root: Element, links_from: str | None = None) -> str:
 
 
 _UNSEEN: Final = frozenset({
-    "audio", "base", "button", "canvas", "datalist", "dialog", "embed", "head", "iframe", "input", "link", "map", "meta",
-    "meter", "object", "progress", "select", "textarea", "title", "video",
+    "audio", "base", "button", "canvas", "datalist", "dialog", "embed", "head", "iframe", "input", "link", "map",
+    "meta", "meter", "object", "progress", "select", "textarea", "title", "video",
 })  # fmt: skip
 _BLOCKS: Final = HEADINGS | {
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",

@@ -25,8 +25,6 @@ def read_json_lines(text: str) -> list[dict[str, Any]]:
 def read_json_rows(text: str) -> list[dict[str, Any]]:
     """The rows of a JSON list; InputError if it is something else."""
     value = parse_json(text)
-    if isinstance(value, dict) and len(lists := [one for one in value.values() if isinstance(one, list)]) == 1:
-        value = lists[0]
     if not isinstance(value, list):
         raise InputError(
             "the JSON is not a list of rows", hint="Read it with data.parse, and take the rows with data.query."

@@ -64,7 +64,7 @@ def compiled(source: str) -> Template:
         raise SettingError(
             f"the template is longer than {LONGEST:,} characters", hint="Put long text in through a field."
         )
-    from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta
+    from jinja2 import TemplateSyntaxError, meta
     from phloem.nodes.templates.budget import Work, current
     from phloem.nodes.templates.sandbox import bounded, environment
 
@@ -72,12 +72,11 @@ def compiled(source: str) -> Template:
     token = current.set(Work())
     try:
         tree = jinja.parse(source)
+        _check_names(tree, jinja)
         fields = sorted(meta.find_undeclared_variables(tree) - set(jinja.globals))
         optional = frozenset(_asked_about(tree))
         whole = frozenset(_taken_whole(tree))
         template = jinja.from_string(bounded(tree))
-    except TemplateAssertionError as error:
-        raise SettingError(f"line {error.lineno}: {_lower(error.message)}", hint=_near(jinja, error.message)) from None
     except TemplateSyntaxError as error:
         raise SettingError(f"line {error.lineno}: {_lower(error.message)}") from None
     except (RecursionError, MemoryError, SyntaxError):
@@ -85,6 +84,18 @@ def compiled(source: str) -> Template:
     finally:
         current.reset(token)
     return Template(tuple(fields), optional & set(fields), whole & set(fields), template)
+
+
+def _check_names(tree: nodes.Template, jinja: jinja2.Environment) -> None:
+    """SettingError for a filter or test that there is not. Jinja2 lets some of them pass until they are reached."""
+    from jinja2 import nodes
+
+    for what, known, used in (("filter", jinja.filters, nodes.Filter), ("test", jinja.tests, nodes.Test)):
+        for one in tree.find_all(used):
+            if one.name not in known:
+                near = nearest(one.name, [name for name in known if not name.startswith("_")])
+                hint = f"Did you mean {near}?" if near else None
+                raise SettingError(f"line {one.lineno}: there is no {what} called {one.name}", hint=hint)
 
 
 def _asked_about(tree: nodes.Template) -> Iterator[str]:
@@ -101,8 +112,8 @@ def _asked_about(tree: nodes.Template) -> Iterator[str]:
 
 _OF_ITEMS: Final = frozenset(
     {
-        "batch", "count", "dictsort", "first", "groupby", "items", "join", "last", "length", "list", "map", "max", "min",
-        "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "sort", "sum", "tojson", "unique",
+        "batch", "count", "dictsort", "first", "groupby", "items", "join", "last", "length", "list", "map", "max",
+        "min", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "sort", "sum", "tojson", "unique",
     }
 )  # fmt: skip
 """Jinja2's filters that look at the items of a list, or show it as one."""
@@ -156,16 +167,6 @@ def _line(traceback: TracebackType | None) -> int | None:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
     return line
-
-
-def _near(environment: jinja2.Environment, message: str | None) -> str | None:
-    """The filter or test that was likely meant by one that does not exist."""
-    for what, known in (("filter", environment.filters), ("test", environment.tests)):
-        before, found, after = (message or "").partition(f"No {what} named '")
-        if found and not before:
-            near = nearest(after.partition("'")[0], [name for name in known if not name.startswith("_")])
-            return f"Did you mean {near}?" if near else None
-    return None
 
 
 def _lower(message: str | None) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from phloem.runtime.cli import complain
-from phloem.runtime.document import dump, load, save
+from phloem.runtime.document import load, save, text_of
 from phloem.runtime.errors import WorkflowError
 
 __all__ = ["main"]
@@ -19,7 +19,7 @@ def main(given: argparse.Namespace) -> int:
     for name in given.files:
         try:
             document = load(name)
-            if dump(document).encode() == Path(name).read_bytes():
+            if text_of(document).encode() == Path(name).read_bytes():
                 continue
             if given.check:
                 print(f"{name} is not in canonical form", file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import Any
 
 from phloem.runtime.cli.results import print_outputs
 from phloem.runtime.codec import json_form
-from phloem.runtime.document import Document, load
+from phloem.runtime.document import WorkflowFile, load
 from phloem.runtime.engine import Engine
 from phloem.runtime.errors import ConfigError, PermissionNeeded, PhloemError
 from phloem.runtime.events import Event, to_json
@@ -42,7 +42,7 @@ def main(given: argparse.Namespace) -> int:
     return _code(result)
 
 
-async def _run(given: argparse.Namespace, document: Document, listen: Callable[[Event], None]) -> Result:
+async def _run(given: argparse.Namespace, document: WorkflowFile, listen: Callable[[Event], None]) -> Result:
     engine = Engine()
     try:
         inputs, trusted = _inputs(given.inputs, document, engine)
@@ -56,9 +56,22 @@ async def _run(given: argparse.Namespace, document: Document, listen: Callable[[
         )
         run = engine.start(document, inputs, options)
         run.discard_events()
-        run.subscribe(listen)
+        reader_gone = False
+
+        def tell(event: Event) -> None:
+            nonlocal reader_gone
+            try:
+                listen(event)
+            except BrokenPipeError:
+                reader_gone = True
+                run.cancel()
+
+        run.subscribe(tell)
         with _stopped_by_signals(run):
-            return await run.result()
+            result = await run.result()
+        if reader_gone:
+            raise BrokenPipeError
+        return result
     finally:
         await engine.close()
 
@@ -88,7 +101,7 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
 
-def _inputs(texts: list[str], document: Document, engine: Engine) -> tuple[dict[str, Any], list[Path]]:
+def _inputs(texts: list[str], document: WorkflowFile, engine: Engine) -> tuple[dict[str, Any], list[Path]]:
     """The values of `-i`, by the types of the inputs, and the files that were named by them."""
     checked = engine.check(document)
     declared = checked.workflow.inputs

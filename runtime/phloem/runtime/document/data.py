@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from phloem.runtime.document.tree import Path
 from phloem.runtime.document.words import FORMAT
 from phloem.runtime.workflow import Input, Node, OnError, Retry, Workflow
 
-__all__ = ["body_data", "input_data", "node_data", "workflow_data"]
+__all__ = ["ABSENT", "body_data", "input_data", "node_data", "value_at", "workflow_data"]
+
+ABSENT: Final = object()
+"""What stands where nothing does."""
 
 _NO_RETRY: Final = Retry()
 _STOP: Final = OnError()
@@ -63,6 +67,19 @@ def node_data(node: Node) -> dict[str, Any]:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """What `path` leads to in plain data; ABSENT if it leads nowhere."""
+    for part in path:
+        if isinstance(data, Mapping):
+            known = part in data
+        else:
+            known = isinstance(data, list | tuple) and part in range(len(data))
+        if not known:
+            return ABSENT
+        data = data[part]
+    return data
 
 
 def _links(sources: tuple[object, ...], listed: bool) -> str | list[str]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from phloem.runtime.document.comments import Comments, comments_in, follow, has_comments, settled
+from phloem.runtime.document.comments import Comments, follow, settled
 from phloem.runtime.document.data import workflow_data
+from phloem.runtime.document.find_comments import comments_in, has_comments
 from phloem.runtime.document.read import read_body, read_workflow
 from phloem.runtime.document.tree import Marks, Span, Text, error_of, planted
 from phloem.runtime.document.words import PLAIN_KEYS, TOP_KEYS
 from phloem.runtime.errors import DocumentError, Problem
 from phloem.runtime.workflow import Workflow
 
-__all__ = ["MOST_BYTES", "Document", "body", "dump", "dump_json", "parse", "text_of"]
+__all__ = ["MOST_BYTES", "WorkflowFile", "body", "dump", "dump_json", "parse", "text_of"]
 
 MOST_BYTES: Final = 16_000_000
 """How large a workflow file may be, unless the caller says otherwise."""
@@ -24,7 +25,7 @@ Form = Literal["yaml", "json"]
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class WorkflowFile:
     """A workflow and its file.
 
     `marks.of("nodes", "read", "set", "size")` is the line and column of a thing in the text that was
@@ -39,7 +40,7 @@ class Document:
     warnings: tuple[Problem, ...] = ()
     form: Form = "yaml"
 
-    def replace(self, workflow: Workflow) -> Document:
+    def replace(self, workflow: Workflow) -> WorkflowFile:
         """The document after an edit. Comments go with what they speak of, renamed nodes included."""
         if workflow is self.workflow or not self.comments.paths():
             return replace(self, workflow=workflow)
@@ -50,7 +51,7 @@ class Document:
         return replace(self, workflow=workflow, comments=comments)
 
 
-def parse(text: str | bytes, *, path: str | Path | None = None, limit: int = MOST_BYTES) -> Document:
+def parse(text: str | bytes, *, path: str | Path | None = None, limit: int = MOST_BYTES) -> WorkflowFile:
     """The document that a text holds: JSON if `path` ends in `.json` or the text begins like JSON, else YAML.
 
     `path` names it in problems; `limit` is its greatest size in bytes. DocumentError holds the first
@@ -77,7 +78,7 @@ def parse(text: str | bytes, *, path: str | Path | None = None, limit: int = MOS
     if comments.paths():
         comments = settled(comments, workflow_data(workflow))
     where = None if path is None else Path(path)
-    return Document(workflow, where, comments, Marks(tree, source.lines), _in_order(warnings), form)
+    return WorkflowFile(workflow, where, comments, Marks(tree, source.lines), _in_order(warnings), form)
 
 
 def body(data: Any, node: str = "") -> Workflow:
@@ -92,7 +93,7 @@ def body(data: Any, node: str = "") -> Workflow:
     return workflow
 
 
-def dump(document: Document | Workflow) -> str:
+def dump(document: WorkflowFile | Workflow) -> str:
     """The canonical YAML of a document, with its comments, or of a workflow.
 
     `parse` gives the same workflow back. DocumentError if it holds what no file can: a name that is
@@ -101,18 +102,18 @@ def dump(document: Document | Workflow) -> str:
     from phloem.runtime.document.write import write_yaml
 
     if isinstance(document, Workflow):
-        document = Document(document)
+        document = WorkflowFile(document)
     return write_yaml(_writable(document.workflow), document.comments)
 
 
-def dump_json(document: Document | Workflow) -> str:
+def dump_json(document: WorkflowFile | Workflow) -> str:
     """The canonical JSON of a document or a workflow; JSON has no comments. DocumentError as for `dump`."""
     from phloem.runtime.document.write_json import write_json
 
     return write_json(_writable(document if isinstance(document, Workflow) else document.workflow))
 
 
-def text_of(document: Document, path: Path | None = None) -> str:
+def text_of(document: WorkflowFile, path: Path | None = None) -> str:
     """What saving a document to `path`, or else to its own, writes: JSON or YAML as the name says, else as before."""
     path = path or document.path
     form = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(path.suffix.lower() if path else "", document.form)
@@ -120,7 +121,7 @@ def text_of(document: Document, path: Path | None = None) -> str:
 
 
 _BEGINS_JSON: Final = re.compile(r"\s*\{\s*[\"}]")
-_UNREADABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNREADABLE: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -162,10 +163,10 @@ def _from_bytes(data: bytes, file: str | None) -> str:
 
 def _writable(workflow: Workflow) -> dict[str, Any]:
     """What the file holds, once it is sure that it can be read back: it goes through the same rules as a file."""
-    from phloem.runtime.document.write import check_depth
+    from phloem.runtime.document.write import check_size
 
     data = workflow_data(workflow)
-    check_depth(data)
+    check_size(data)
     parts = [(workflow.extra, TOP_KEYS, ""), *((node.extra, PLAIN_KEYS, id) for id, node in workflow.nodes.items())]
     for extra, known, node in parts:
         for key in extra:

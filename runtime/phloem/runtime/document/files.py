@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from phloem.runtime.disk import replace_file
-from phloem.runtime.document.document import MOST_BYTES, Document, parse, text_of
+from phloem.runtime.document.document import MOST_BYTES, WorkflowFile, parse, text_of
 from phloem.runtime.errors import DocumentError, Problem
 
 __all__ = ["load", "save"]
@@ -14,7 +14,7 @@ __all__ = ["load", "save"]
 _NAMES = ("*.yaml", "*.yml", "*.json")
 
 
-def load(path: str | Path, *, limit: int = MOST_BYTES) -> Document:
+def load(path: str | Path, *, limit: int = MOST_BYTES) -> WorkflowFile:
     """The document in a file. DocumentError if it is not there, cannot be read, or is not a workflow file.
 
     `limit` is the greatest size in bytes; no more than that is read.
@@ -32,7 +32,7 @@ def load(path: str | Path, *, limit: int = MOST_BYTES) -> Document:
     return parse(data, path=path, limit=limit)
 
 
-def save(document: Document, path: str | Path | None = None) -> Document:
+def save(document: WorkflowFile, path: str | Path | None = None) -> WorkflowFile:
     """Write a document to `path`, or to the file it came from; the document with that path.
 
     The file is replaced as a whole: on DocumentError (no room, no permission) what was there is
@@ -47,7 +47,7 @@ def save(document: Document, path: str | Path | None = None) -> Document:
         raise DocumentError(Problem(message, "Keep data in files of its own.", str(target)))
     try:
         replace_file(target.resolve(), data)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         hint = "What was saved there before is as it was." if target.exists() else None
         raise DocumentError(Problem(f"the file cannot be saved: {_reason(error)}", hint, str(target))) from error
     return replace(document, path=target)

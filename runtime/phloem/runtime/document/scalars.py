@@ -69,9 +69,8 @@ def number_text(value: float) -> str:
     return text.replace("e", ".0e") if "e" in text and "." not in text else text
 
 
-UNSEEN: Final = re.compile(
-    "[^\t\n\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+UNSEEN: Final = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+"""Every character that cannot be seen in a file, or does not survive there as it is."""
 _NOT_PLAIN: Final = re.compile(r"[-?:,\[\]{}#&*!|>'\"%@`\s]|.*(?::(?:\s|\Z)| #|\s\Z|\t)|\.\.\.", re.DOTALL)
 _NOT_IN_FLOW: Final = re.compile(r"[,\[\]{}?]")
 """The last of them only PyYAML's own reader minds, which is the one that most programs use."""

@@ -7,26 +7,26 @@ entry of the layout takes one line, so that a moved box changes one line.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from phloem.runtime.document.blocks import folded_lines, is_prose, literal_header, literal_lines, quoted_lines
 from phloem.runtime.document.comments import Comments, Texts
-from phloem.runtime.document.scalars import TooLong, double_quoted, number_text, one_line, visible
-from phloem.runtime.document.tree import MOST_DEPTH, Path
+from phloem.runtime.document.data import ABSENT, value_at
+from phloem.runtime.document.scalars import TooLong, number_text, one_line, visible
+from phloem.runtime.document.tree import MOST_DEPTH, MOST_VALUES, Path
 from phloem.runtime.errors import DocumentError, Problem
 
-__all__ = ["WIDTH", "check_depth", "is_small", "line_of", "unwritable", "write_yaml"]
+__all__ = ["WIDTH", "check_size", "is_small", "line_of", "unwritable", "write_yaml"]
 
 WIDTH: Final = 100
 """The column that lines are kept within where they can be."""
 _LONGEST_KEY: Final = 1_000
-_WHERE_TO_FOLD: Final = re.compile(r"(?<=[^ \t]) (?=[^ \t])")
 
 
 def write_yaml(data: Mapping[str, Any], comments: Comments) -> str:
     """The text of a workflow file that holds `data`; DocumentError if some of it has no form in a file."""
-    check_depth(data)
+    check_size(data)
     writer = _Writer(comments, data)
     writer.lines.extend(comments.head)
     writer.mapping(data, (), 0)
@@ -39,10 +39,14 @@ def line_of(value: Any) -> str:
     return _Writer(Comments(), {}).flow(value, ())
 
 
-def check_depth(data: Any) -> None:
-    """DocumentError if mappings and lists stand so deep in one another that the file could not be read back."""
+def check_size(data: Any) -> None:
+    """DocumentError if there are so many values, or so deep in one another, that the file could not be read back."""
     level: list[tuple[Path, Any]] = [((), data)]
+    count = 1
     for _ in range(MOST_DEPTH):
+        count += sum(len(value) for _, value in level)
+        if count > MOST_VALUES:
+            raise unwritable(level[0][0], f"there are more than {MOST_VALUES:,} values")
         level = [
             ((*path, key), item)
             for path, value in level
@@ -90,7 +94,7 @@ class _Writer:
         self.kept = False
         self.before = _above_dashes(comments.before, data)
         spoken = [*comments.after, *comments.beside, *(path for path, texts in self.before.items() if any(texts))]
-        live = [path for path in spoken if _leads(data, path)]
+        live = [path for path in spoken if value_at(data, path) is not ABSENT]
         around = {path[:length] for path in live for length in range(len(path))}
         self.open = around | (set(live) & comments.after.keys())
 
@@ -162,25 +166,22 @@ class _Writer:
     def scalar(self, start: str, value: Any, path: Path, indent: int, end: str) -> None:
         """One entry that is a scalar: on its line if it has room there, else as a block below."""
         pad = " " * (indent + 2)
-        if _is_prose(value):
+        if is_prose(value):
             _check_halves(value, path)
             if visible(value):
-                self.add(f"{start} |{_indicator(value)}{_chomping(value)}{end}")
-                body = value[:-1] if value.endswith("\n") else value
-                for line in body.split("\n"):
-                    self.add(pad + line if line else "")
+                self.add(f"{start} {literal_header(value)}{end}")
+                self.lines.extend(literal_lines(value, pad))
                 self.kept = value.endswith("\n\n")
             else:
-                for line in _quoted_lines(value, start, pad, end):
-                    self.add(line)
+                self.lines.extend(f"{start} {quoted_lines(value, pad)}{end}".split("\n"))
+                self.kept = False
             return
         text = self.text(value, path, flow=False)
         if isinstance(value, str) and len(start) + 1 + len(text) > WIDTH and visible(value) and value == value.strip():
-            lines = list(_folded(value, WIDTH - len(pad)))
+            lines = folded_lines(value, WIDTH - len(pad))
             if len(lines) > 1:
                 self.add(f"{start} >-{end}")
-                for line in lines:
-                    self.add(pad + line)
+                self.lines.extend(pad + line for line in lines)
                 return
         self.add(f"{start} {text}{end}")
 
@@ -240,68 +241,12 @@ def _above_dashes(before: Mapping[Path, Texts], data: Any) -> dict[Path, Texts]:
 
 
 def _is_first(data: Any, path: Path) -> bool:
-    for part in path[:-1]:
-        if not _leads(data, (part,)):
-            return False
-        data = data[part]
-    return path[-1] == next(iter(data), None) if isinstance(data, Mapping) else path[-1] == 0
-
-
-def _is_prose(value: Any) -> bool:
-    """True for a text of several lines that are not all empty."""
-    return isinstance(value, str) and "\n" in value and bool(value.strip(" \t\n"))
+    around = value_at(data, path[:-1])
+    return path[-1] == (next(iter(around), None) if isinstance(around, Mapping) else 0)
 
 
 def _has_prose(value: Any) -> bool:
-    return any(_has_prose(item) if _holds(item) else _is_prose(item) for item in _items(value))
-
-
-def _leads(data: Any, path: Path) -> bool:
-    for part in path:
-        if isinstance(data, Mapping) and part in data:
-            data = data[str(part)]
-        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            return False
-    return True
-
-
-def _indicator(text: str) -> str:
-    """The depth of a block, said where its first lines do not show it."""
-    for line in text.split("\n"):
-        if line[:1] in (" ", "\t"):
-            return "2"
-        if line:
-            break
-    return ""
-
-
-def _chomping(text: str) -> str:
-    return "+" if text.endswith("\n\n") else "" if text.endswith("\n") else "-"
-
-
-def _folded(text: str, width: int) -> Iterator[str]:
-    """A long line in several, cut at single spaces."""
-    line = ""
-    for piece in _WHERE_TO_FOLD.split(text):
-        if line and len(line) + 1 + len(piece) > width:
-            yield line
-            line = piece
-        else:
-            line = f"{line} {piece}" if line else piece
-    yield line
-
-
-def _quoted_lines(text: str, start: str, pad: str, end: str) -> Iterator[str]:
-    """A text of several lines that must be quoted, cut after each of its line ends."""
-    pieces = [double_quoted(piece)[1:-1] for piece in text.splitlines(keepends=True)]
-    pieces = [f"\\{piece}" if piece.startswith(" ") and index else piece for index, piece in enumerate(pieces)]
-    yield f'{start} "{pieces[0]}' + ("\\" if len(pieces) > 1 else f'"{end}')
-    for piece in pieces[1:-1]:
-        yield f"{pad}{piece}\\"
-    if len(pieces) > 1:
-        yield f'{pad}{pieces[-1]}"{end}'
+    return any(_has_prose(item) if _holds(item) else is_prose(item) for item in _items(value))
 
 
 def _check_halves(text: str, path: Path) -> None:

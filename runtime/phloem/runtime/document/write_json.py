@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from phloem.runtime.document.scalars import UNSEEN, TooLong, number_text
 from phloem.runtime.document.tree import Path
-from phloem.runtime.document.write import WIDTH, check_depth, is_small, unwritable
+from phloem.runtime.document.write import WIDTH, check_size, is_small, unwritable
 
 __all__ = ["write_json"]
 
@@ -19,7 +19,7 @@ _LONE: Final = re.compile("[\ud800-\udfff]")
 
 def write_json(data: Mapping[str, Any]) -> str:
     """The text of a workflow file that holds `data`; DocumentError if some of it has no form in JSON."""
-    check_depth(data)
+    check_size(data)
     return _value(data, (), 0) + "\n"
 
 

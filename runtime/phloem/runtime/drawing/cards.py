@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from phloem.runtime.drawing.arrange.shapes import Shape
+from phloem.runtime.drawing.boxes import Box
 from phloem.runtime.drawing.lettering import cut, pixels
-from phloem.runtime.drawing.picture import Box
 
 __all__ = ["Card", "Letters", "card_of"]
 
@@ -168,4 +168,5 @@ def _pill(box: Box, layer: int) -> Card:
     width = 2 * _PILL_PADDING + max(HEADLINE.width(headline), SUBLINE.width(subline[1]), 40.0)
     ports = [_PILL / 2]
     ins, outs = (ports, []) if box.role == "output" else ([], ports * max(len(box.outs), 1))
-    return Card(box, Shape(round(width), _PILL, ins, outs, "left" if box.role == "output" else "right", layer), headline, subline)
+    side: Literal["left", "right"] = "left" if box.role == "output" else "right"
+    return Card(box, Shape(round(width), _PILL, ins, outs, side, layer), headline, subline)

@@ -23,7 +23,7 @@ _OBEYED: Final = re.compile(
 
 _EMS: Final = {
     **dict.fromkeys("iIjl.,:;'|!`", 0.29),
-    **dict.fromkeys("frt()[]{}/\\-\" ", 0.38),
+    **dict.fromkeys('frt()[]{}/\\-" ', 0.38),
     **dict.fromkeys("ABCDEFGHJKLMNOPQRSTUVXYZ&~", 0.69),
     **dict.fromkeys("mwMW@%—…", 0.92),
     **dict.fromkeys("←→↺×", 0.95),

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
+from phloem.runtime.drawing.boxes import Box, Link, Picture
 from phloem.runtime.drawing.lettering import clean
-from phloem.runtime.drawing.picture import Box, Link, Picture, picture_of
+from phloem.runtime.drawing.picture import picture_of
 from phloem.runtime.workflow import Workflow
 
 __all__ = ["as_mermaid"]
@@ -41,7 +42,8 @@ _BLOCK: Final = re.compile(r"[-+=#>|\[]|[0-9]+[.)]|:")
 def as_mermaid(workflow: Workflow, catalogue: Catalogue | None = None) -> str:
     """The workflow as the text of a Mermaid `flowchart LR`; no line end at the end.
 
-    Inputs and outputs have round ends. A link is named by its ports where a node has several.
+    Inputs and outputs have round ends. A link is named by its ports where a node has several. Pages draw
+    no more than 500 links, unless they are set up for more.
     """
     picture = picture_of(workflow, catalogue)
     return "\n".join(_lines(picture))

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from phloem.runtime.drawing.arrange.shapes import Leg, Point
 
-__all__ = ["middle_path", "path"]
+__all__ = ["middle_path", "path", "points_on", "px"]
 
 _CORNER: Final = 16.0
 _PART: Final = 0.12
 _END: Final = 14.0
+_STRIDE: Final = 32.0
+_MOST_POINTS: Final = 80
+
+
+def px(length: float) -> str:
+    """A length in pixels, to a tenth, as an SVG writes it."""
+    return f"{length:.1f}".removesuffix(".0")
 
 
 def path(leg: Leg) -> str:
     """The leg as SVG path data."""
     if len(leg) > 2:
         return _around(leg)
-    (x1, y1), (x2, y2) = leg
     if _is_straight(leg):
-        return f"M{x1:.1f} {y1:.1f}H{x2:.1f}"
+        return f"M{px(leg[0][0])} {px(leg[0][1])}H{px(leg[1][0])}"
     return _curve(*_controls(leg))
 
 
@@ -29,8 +36,19 @@ def middle_path(leg: Leg) -> str:
         return _around((_along(leg[0], leg[1]), *leg[1:-1], _along(leg[-1], leg[-2])))
     if _is_straight(leg):
         (x1, y), (x2, _) = leg
-        return f"M{x1 + _END:.1f} {y:.1f}H{x2 - _END:.1f}" if x2 - x1 > 3 * _END else ""
+        return f"M{px(x1 + _END)} {px(y)}H{px(x2 - _END)}" if x2 - x1 > 3 * _END else ""
     return _curve(*_inner(_controls(leg)))
+
+
+def points_on(leg: Leg) -> Iterator[Point]:
+    """Points along a leg of two points, near enough to one another to meet whatever card it runs through."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = _controls(leg)
+    count = int(min((abs(dx - ax) + abs(dy - ay)) / _STRIDE, _MOST_POINTS)) + 2
+    for step in range(1, count):
+        t = step / count
+        u = 1 - t
+        a, b, c, d = u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t
+        yield a * ax + b * bx + c * cx + d * dx, a * ay + b * by + c * cy + d * dy
 
 
 def _is_straight(leg: Leg) -> bool:
@@ -57,15 +75,15 @@ def _inner(points: tuple[Point, Point, Point, Point]) -> tuple[Point, Point, Poi
 
 
 def _curve(a: Point, b: Point, c: Point, d: Point) -> str:
-    return f"M{a[0]:.1f} {a[1]:.1f}C{b[0]:.1f} {b[1]:.1f} {c[0]:.1f} {c[1]:.1f} {d[0]:.1f} {d[1]:.1f}"
+    return f"M{px(a[0])} {px(a[1])}C{px(b[0])} {px(b[1])} {px(c[0])} {px(c[1])} {px(d[0])} {px(d[1])}"
 
 
 def _around(corners: Leg) -> str:
-    parts = [f"M{corners[0][0]:.1f} {corners[0][1]:.1f}"]
+    parts = [f"M{px(corners[0][0])} {px(corners[0][1])}"]
     for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
         near, far = _towards(corner, before), _towards(corner, after)
-        parts.append(f"L{near[0]:.1f} {near[1]:.1f}Q{corner[0]:.1f} {corner[1]:.1f} {far[0]:.1f} {far[1]:.1f}")
-    parts.append(f"L{corners[-1][0]:.1f} {corners[-1][1]:.1f}")
+        parts.append(f"L{px(near[0])} {px(near[1])}Q{px(corner[0])} {px(corner[1])} {px(far[0])} {px(far[1])}")
+    parts.append(f"L{px(corners[-1][0])} {px(corners[-1][1])}")
     return "".join(parts)
 
 

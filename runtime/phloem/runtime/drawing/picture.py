@@ -8,101 +8,23 @@ ghost to come from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.checks import CheckedNode, check
+from phloem.runtime.drawing.boxes import Box, Link, Picture, Role, Socket
 from phloem.runtime.drawing.depth import depth_of
+from phloem.runtime.drawing.known import Known
 from phloem.runtime.drawing.lettering import clean, value_text
-from phloem.runtime.errors import CheckError, DocumentError, NodeError
-from phloem.runtime.kinds import NodeKind
-from phloem.runtime.ports import Ports, PortType
+from phloem.runtime.errors import DocumentError
+from phloem.runtime.ports import PortType
 from phloem.runtime.workflow import INPUT, Node, Source, Workflow
 
-__all__ = ["Box", "Link", "Picture", "Socket", "picture_of"]
-
-Role = Literal["input", "node", "output"]
+__all__ = ["picture_of"]
 
 _NAME: Final = 100
 _VALUE: Final = 200
 _UNUSED_OUTPUTS: Final = 4
 """A kind with more outputs than this shows only those that are used."""
-
-
-@dataclass(slots=True)
-class Socket:
-    """A port as drawn. `type` is None where nobody knows it; an input that takes anything has the type of
-    what comes in. `linked` says whether a link meets it."""
-
-    name: str
-    type: PortType | None = None
-    linked: bool = False
-
-
-@dataclass(slots=True)
-class Box:
-    """A node, an input of the workflow or an output of it.
-
-    `title` is what its author calls it and `kind_title` what the catalogue calls its kind; `kind` is
-    what the file says it is (the type, for an input or output), `value` what an input holds. `settings`
-    are names with values in short, `flags` what else is said about it, `inside` the workflow nested in
-    it. `installed` is False for a kind that the catalogue lacks, `missing` is True for what a link names
-    and the workflow lacks. `times` is how many levels of list it runs over.
-    """
-
-    role: Role
-    id: str
-    title: str = ""
-    kind_title: str = ""
-    kind: str = ""
-    about: str = ""
-    value: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-    flags: tuple[str, ...] = ()
-    ins: list[Socket] = field(default_factory=list)
-    outs: list[Socket] = field(default_factory=list)
-    installed: bool = True
-    missing: bool = False
-    disabled: bool = False
-    times: int = 0
-    inside: Workflow | None = None
-
-    @property
-    def family(self) -> str:
-        """What stands before the dot in the kind's id."""
-        return self.kind.partition("@")[0].partition(".")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """From output socket `out` of box `source` into input socket `into` of box `target`, all by index.
-
-    `back` is True for the links that would have to go for a circle to open.
-    """
-
-    source: int
-    out: int
-    target: int
-    into: int
-    type: PortType | None = None
-    back: bool = False
-
-
-@dataclass(slots=True)
-class Picture:
-    """`boxes` are inputs, then nodes in the order of the file, then ghosts, then outputs.
-
-    `layer` holds, for each box, the number of links on the longest way to it from a node or ghost
-    without any; inputs have -1. `places` are the corners of the nodes by index, if the workflow has all of them.
-    """
-
-    title: str = ""
-    about: str = ""
-    boxes: list[Box] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
-    layer: list[int] = field(default_factory=list)
-    places: dict[int, tuple[float, float]] | None = None
 
 
 def picture_of(workflow: Workflow, catalogue: Catalogue | None = None) -> Picture:
@@ -119,10 +41,8 @@ class _Painter:
 
     def __init__(self, workflow: Workflow, catalogue: Catalogue | None) -> None:
         self.workflow = workflow
-        self.catalogue = catalogue
-        self.kinds = _kinds_of(workflow, catalogue)
-        self.checked = _checked(workflow, catalogue, self.kinds)
-        self.declared = {id: _declared(kind, workflow.nodes[id]) for id, kind in self.kinds.items()}
+        self.known = Known(workflow, catalogue)
+        self.complete = catalogue is not None
         self.boxes: list[Box] = []
         self.links: list[Link] = []
         self.at: dict[tuple[Role, str], int] = {}
@@ -131,10 +51,10 @@ class _Painter:
     def paint(self) -> Picture:
         for name, given in self.workflow.inputs.items():
             value = value_text(given.value, _VALUE) if given.has_value else ""
-            box = Box("input", _name(name), kind=str(given.type), about=clean(given.about), value=value)
+            box = Box("input", _name(name), kind=_name(str(given.type)), about=clean(given.about), value=value)
             self.put(name, box, {name: given.type})
         for id, node in self.workflow.nodes.items():
-            self.put(id, self.node(id, node), self.outputs(id))
+            self.put(id, self.node(id, node), self.known.outputs(id))
         for source in self.sources():
             if self.found(source) is None:
                 role: Role = "input" if source.node == INPUT else "node"
@@ -152,7 +72,6 @@ class _Painter:
             boxes=self.boxes,
             links=self.links,
             layer=self.layers(depth.layer),
-            places=self.places(),
         )
 
     def put(self, key: str, box: Box, outs: Mapping[str, PortType | None]) -> int:
@@ -164,7 +83,7 @@ class _Painter:
         return index
 
     def node(self, id: str, node: Node) -> Box:
-        kind, checked = self.kinds.get(id), self.checked.get(id)
+        kind, maps = self.known.kinds.get(id), self.known.maps(id)
         return Box(
             "node",
             _name(id),
@@ -173,19 +92,12 @@ class _Painter:
             kind=_name(node.kind),
             about=clean(node.note),
             settings=tuple((_name(name), value_text(value, _VALUE)) for name, value in node.set.items()),
-            flags=(*(["once per item"] if checked and checked.maps else []), *_flags(node)),
-            installed=self.catalogue is None or kind is not None,
+            flags=(*(["once per item"] if maps else []), *_flags(node)),
+            installed=kind is not None or not self.complete,
             disabled=node.disabled,
-            times=checked.maps if checked else 0,
+            times=maps,
             inside=_body(node),
         )
-
-    def outputs(self, id: str) -> Mapping[str, PortType]:
-        """The outputs of a node with their types, as far as they are known."""
-        if id in self.checked:
-            return self.checked[id].outputs
-        routed = {"error": PortType("json")} if self.workflow.nodes[id].on_error.action == "route" else {}
-        return {**self.declared[id].outputs, **routed} if id in self.declared else routed
 
     def sources(self) -> Iterable[Source]:
         for node in self.workflow.nodes.values():
@@ -203,10 +115,10 @@ class _Painter:
         """The inputs of a node, in the order of its kind where that is known, and the links into them."""
         target = self.at[("node", id)]
         box = self.boxes[target]
-        known = self.checked.get(id) or self.declared.get(id)
-        ports = known.inputs if known else {}
-        wanted = [name for name, port in ports.items() if name in node.links or (port.required and name not in node.set)]
-        for name in dict.fromkeys([*wanted, *node.links]):
+        ports = self.known.inputs(id)
+        empty = {name for name, port in ports.items() if port.required and name not in node.set}
+        shown = [name for name in ports if name in node.links or name in empty]
+        for name in dict.fromkeys([*shown, *node.links]):
             sources = node.links.get(name, ())
             port_type = ports[name].type if name in ports else None
             box.ins.append(Socket(_name(name), port_type, bool(sources)))
@@ -217,7 +129,7 @@ class _Painter:
         """An output of the workflow and the link to it."""
         target = self.put(name, Box("output", _name(name), ins=[Socket(_name(name), None, True)]), {})
         joined = self.join(source, target, 0)
-        self.boxes[target].kind = str(joined.type or "")
+        self.boxes[target].kind = _name(str(joined.type)) if joined.type else ""
         self.boxes[target].ins[0].type = joined.type
 
     def join(self, source: Source, target: int, into: int, *, back: bool = False) -> Link:
@@ -261,47 +173,6 @@ class _Painter:
                 layer[one.target] = layer[one.source] + 1
         return layer
 
-    def places(self) -> dict[int, tuple[float, float]] | None:
-        """Where the layout puts each node, if it puts every one, and no two in the same place."""
-        places: dict[int, tuple[float, float]] = {}
-        if any(box.role == "node" and box.missing for box in self.boxes):
-            return None
-        for id in self.workflow.nodes:
-            place = _place(self.workflow.layout.get(id))
-            if place is None:
-                return None
-            places[self.at[("node", id)]] = place
-        return places if places and len(set(places.values())) == len(places) else None
-
-
-def _kinds_of(workflow: Workflow, catalogue: Catalogue | None) -> dict[str, NodeKind]:
-    """The kinds of the nodes whose kinds are there."""
-    if catalogue is None:
-        return {}
-    known = {name: catalogue.find(name.partition("@")[0]) for name in {node.kind for node in workflow.nodes.values()}}
-    return {id: kind for id, node in workflow.nodes.items() if (kind := known[node.kind]) is not None}
-
-
-def _checked(workflow: Workflow, catalogue: Catalogue | None, kinds: Mapping[str, NodeKind]) -> dict[str, CheckedNode]:
-    """What checking finds out about each node; nothing for a workflow with problems."""
-    if catalogue is None or len(kinds) < len(workflow.nodes):
-        return {}
-    try:
-        return check(workflow, catalogue).nodes
-    except CheckError:
-        return {}
-
-
-def _declared(kind: NodeKind, node: Node) -> Ports:
-    """The ports of a node by its kind and settings alone, for when the links do not fit."""
-    if kind.ports is None:
-        return Ports(kind.inputs, kind.outputs)
-    try:
-        varying = kind.ports(node.set, dict.fromkeys(node.links, PortType("any")))
-    except NodeError:
-        return Ports(kind.inputs)
-    return Ports({**kind.inputs, **varying.inputs}, varying.outputs or kind.outputs)
-
 
 def _name(text: str) -> str:
     return clean(text, _NAME) or "?"
@@ -331,18 +202,3 @@ def _flags(node: Node) -> Iterable[str]:
         yield f"on error {clean(node.on_error.action, 20)}"
     if node.cache is not None:
         yield "cached" if node.cache else "not cached"
-
-
-def _place(found: object) -> tuple[float, float] | None:
-    """A corner written `[x, y]`, or `{at: [x, y], …}`; None for anything else, or for what lies too far out."""
-    if isinstance(found, Mapping):
-        found = found.get("at")
-    if not isinstance(found, list | tuple) or len(found) < 2:
-        return None
-    x, y = found[0], found[1]
-    if any(isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) < _FAR for one in (x, y)):
-        return None
-    return float(x), float(y)
-
-
-_FAR: Final = 1e6

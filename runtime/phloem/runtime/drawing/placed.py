@@ -6,20 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from phloem.runtime.drawing.arrange.shapes import Arrangement, Join, Place, Route, Shape
+from phloem.runtime.drawing.detours import Detours
+from phloem.runtime.workflow import Workflow
 
-__all__ = ["placed"]
+__all__ = ["corners_of", "placed"]
 
 _APART: Final = 24.0
 _ASIDE: Final = 72.0
 _BETWEEN: Final = 14.0
 _MOST_SPREAD: Final = 3.0
+_FARTHEST: Final = 1e6
+
+
+def corners_of(workflow: Workflow) -> dict[str, tuple[float, float]] | None:
+    """Where the layout puts each node; None unless it puts every one, and no two in the same place."""
+    corners = {id: corner for id in workflow.nodes if (corner := _corner(workflow.layout.get(id))) is not None}
+    return corners if corners and len(set(corners.values())) == len(workflow.nodes) else None
 
 
 def placed(shapes: Sequence[Shape], joins: Sequence[Join], corners: Mapping[int, tuple[float, float]]) -> Arrangement:
     """The shapes in `corners` at those places, spread as far as it takes for none to lie on another.
 
     The others stand in a column to the left, those that only take in one to the right, each as level as
-    can be with what it is joined to. Every join is one curve.
+    can be with what it is joined to. Joins run round the shapes that lie between their ends.
     """
     places = [Place(0, 0, shape.width, shape.height) for shape in shapes]
     across, down = _spread(shapes, corners)
@@ -33,15 +42,34 @@ def placed(shapes: Sequence[Shape], joins: Sequence[Join], corners: Mapping[int,
     _column([index for index in aside if index in takers], places, shapes, joins)
     for index in aside:
         places[index].x = right if index in takers else left - places[index].width
-    routes: dict[tuple[int, int], Route] = {}
+    detours = Detours(places)
+    routes: dict[tuple[int, int, bool], Route] = {}
+    blocked = []
     for one in joins:
         source, target = places[one.source], places[one.target]
         start = source.x + source.width, source.y + shapes[one.source].outs[one.out]
         end = target.x, target.y + shapes[one.target].ins[one.into]
-        routes.setdefault((one.source, one.out), Route(one.source, one.out)).legs.append((start, end))
+        trunk = (one.source, one.out, one.back)
+        route = routes.setdefault(trunk, Route(one.source, one.out, back=one.back))
+        legs = detours.straight(start, end, trunk)
+        if legs is None:
+            blocked.append((route, start, end, trunk))
+        route.legs.extend(legs or ())
+    for route, start, end, trunk in blocked:
+        route.legs.extend(detours.around(start, end, trunk))
     made = Arrangement(places, list(routes.values()))
     made.settle()
     return made
+
+
+def _corner(found: object) -> tuple[float, float] | None:
+    """A corner written `[x, y]`; None for anything else, or for what lies too far out."""
+    if not isinstance(found, list | tuple) or len(found) < 2:
+        return None
+    x, y = found[0], found[1]
+    if any(isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) < _FARTHEST for one in (x, y)):
+        return None
+    return float(x), float(y)
 
 
 def _spread(shapes: Sequence[Shape], corners: Mapping[int, tuple[float, float]]) -> tuple[float, float]:

@@ -32,7 +32,9 @@ def reading_order(count: int, sources: Sequence[Sequence[int]]) -> list[int]:
     return order
 
 
-def rail(order: Sequence[int], sources: Sequence[Sequence[int]], signs: Mapping[int, str], most: int) -> list[Stop] | None:
+def rail(
+    order: Sequence[int], sources: Sequence[Sequence[int]], signs: Mapping[int, str], most: int
+) -> list[Stop] | None:
     """The rail beside the items in `order`, each drawn with its sign; None if it took more than `most` lanes."""
     left = [0] * len(sources)
     for before in sources:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.drawing.arrange import Arrangement, Join, Place, arrange
-from phloem.runtime.drawing.cards import HEADLINE, PADDING, PORT, SMALL, STRIPE, SUBLINE, Card, card_of
+from phloem.runtime.drawing.boxes import Box, Picture, Socket
+from phloem.runtime.drawing.cards import PADDING, PORT, STRIPE, Card, card_of
 from phloem.runtime.drawing.lettering import cut
 from phloem.runtime.drawing.palette import LIGHT, base_of_family
-from phloem.runtime.drawing.picture import Box, Picture, Socket, picture_of
-from phloem.runtime.drawing.placed import placed
-from phloem.runtime.drawing.paths import middle_path, path
+from phloem.runtime.drawing.paths import middle_path, path, px
+from phloem.runtime.drawing.picture import picture_of
+from phloem.runtime.drawing.placed import corners_of, placed
 from phloem.runtime.drawing.style import Theme, style_of
 from phloem.runtime.workflow import Workflow
 
 __all__ = ["Theme", "as_svg"]
+
+Corners = Mapping[str, tuple[float, float]]
 
 _MARGIN: Final = 32.0
 _HEADER: Final = 30.0
@@ -28,27 +31,29 @@ _DOT: Final = 4.5
 _SETTING: Final = ("name", "value")
 
 
-def as_svg(workflow: Workflow, catalogue: Catalogue | None = None, *, theme: Theme = "auto") -> str:
+def as_svg(
+    workflow: Workflow, catalogue: Catalogue | None = None, *, theme: Theme = "auto", keep_places: bool = True
+) -> str:
     """The workflow as one SVG document that holds no script and refers to nothing outside itself.
 
     With a catalogue, cards carry the titles of their kinds and links the colours of their types.
     `auto` follows the page it is shown on, light or dark. Nodes stand where the workflow's layout puts
-    them if it places every one, else in layers from left to right.
+    them if it places every one; else, and without `keep_places`, they are arranged in layers from left to
+    right, and folded to the width of a page.
     """
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"a theme is auto, light or dark, not {theme!r}")
-    picture = picture_of(workflow, catalogue)
-    return _Sheet(picture, theme).document()
+    return _Sheet(picture_of(workflow, catalogue), corners_of(workflow) if keep_places else None, theme).document()
 
 
 class _Sheet:
     """One drawing: cards, their places, and the parts of the document in the order of their drawing."""
 
-    def __init__(self, picture: Picture, theme: Theme) -> None:
+    def __init__(self, picture: Picture, corners: Corners | None, theme: Theme) -> None:
         self.picture = picture
         self.theme = theme
         self.cards = [card_of(box, layer) for box, layer in zip(picture.boxes, picture.layer, strict=True)]
-        self.made = _arranged(self.cards, picture)
+        self.made = _arranged(self.cards, picture, corners)
         self.header = (_HEADER if picture.title else 0.0) + (_ABOUT if picture.about else 0.0)
         self.header += 14.0 if self.header else 0.0
         self.bases = _bases(picture)
@@ -95,6 +100,8 @@ class _Sheet:
         if self.picture.about:
             y += 0 if self.picture.title else 10
             yield _text("about", _MARGIN, y, cut(self.picture.about, 12.5, room))
+        if not self.cards:
+            yield _text("about", _MARGIN, self.height - _MARGIN, "Nothing is drawn here yet.")
 
     def links(self) -> Iterable[str]:
         """Every route twice: first wide in the colour of the paper, so that those below stay apart."""
@@ -103,9 +110,10 @@ class _Sheet:
             legs = list(dict.fromkeys(route.legs))
             way = "".join(map(path, legs))
             many = out.type is not None and out.type.depth > 0
-            states = {"list": many, "back": route.back, "off": self.cards[route.source].box.disabled}
+            off = self.cards[route.source].box.disabled
+            classes = _classes("link", _type_class(out), list=many, back=route.back, off=off)
             yield f'<path class="halo" d="{"".join(map(middle_path, legs))}"/>'
-            yield f'<path class="{" ".join(["link", _type_class(out), *(name for name, on in states.items() if on)])}" d="{way}"/>'
+            yield f'<path class="{classes}" d="{way}"/>'
             if many:
                 yield f'<path class="core" d="{way}"/>'
 
@@ -113,21 +121,22 @@ class _Sheet:
         """What the colours mean."""
         x, y = _MARGIN + _DOT, self.height - _MARGIN + 6
         for base in self.bases if self.legend else ():
-            yield f'<circle class="dot t-{base}" cx="{x:g}" cy="{y - 4:g}" r="{_DOT}"/>'
+            yield f'<circle class="dot t-{base}" cx="{px(x)}" cy="{px(y - 4)}" r="{_DOT}"/>'
             yield _text("port", x + 10, y, base)
             x += 34 + PORT.width(base)
         if self.legend and self.lists:
-            line = f"M{x - _DOT:g} {y - 4:g}h20"
+            line = f"M{px(x - _DOT)} {px(y - 4)}h20"
             yield f'<path class="link list t-unknown" d="{line}"/><path class="core" d="{line}"/>'
             yield _text("port", x + 26, y, "list")
 
 
-def _arranged(cards: Sequence[Card], picture: Picture) -> Arrangement:
+def _arranged(cards: Sequence[Card], picture: Picture, corners: Corners | None) -> Arrangement:
     shapes = [card.shape for card in cards]
     joins = [Join(one.source, one.out, one.target, one.into, one.back) for one in picture.links]
-    if picture.places is not None:
-        return placed(shapes, joins, picture.places)
-    return arrange(shapes, joins)
+    if corners is None:
+        return arrange(shapes, joins)
+    nodes = [index for index, box in enumerate(picture.boxes) if box.role == "node" and not box.missing]
+    return placed(shapes, joins, dict(zip(nodes, corners.values(), strict=True)))
 
 
 def _bases(picture: Picture) -> list[str]:
@@ -144,8 +153,8 @@ def _description(picture: Picture) -> str:
 
 def _drawn(card: Card, place: Place) -> Iterable[str]:
     box = card.box
-    states = {"unknown": not box.installed or box.missing, "off": box.disabled, "missing": box.missing}
-    yield f'<g class="{" ".join(["node", *(name for name, on in states.items() if on)])}" transform="translate({place.x:g} {place.y:g})">'
+    classes = _classes("node", unknown=not box.installed or box.missing, off=box.disabled)
+    yield f'<g class="{classes}" transform="translate({px(place.x)} {px(place.y)})">'
     yield f"<title>{escape(_hint(box))}</title>"
     yield from _card(card, place) if box.role == "node" else _pill(card, place)
     yield "</g>"
@@ -153,7 +162,7 @@ def _drawn(card: Card, place: Place) -> Iterable[str]:
 
 def _card(card: Card, place: Place) -> Iterable[str]:
     box, width, height = card.box, place.width, place.height
-    size = f'width="{width:g}" height="{height:g}" rx="{_RADIUS:g}"'
+    size = f'width="{px(width)}" height="{px(height)}" rx="{px(_RADIUS)}"'
     for behind in range(min(box.times, 2), 0, -1):
         yield f'<rect class="card" x="{5 * behind}" y="{-5 * behind}" {size}/>'
     yield f'<rect class="shadow" y="2.5" {size}/>'
@@ -169,7 +178,7 @@ def _card(card: Card, place: Place) -> Iterable[str]:
         yield _dot(socket, width, y)
         yield _text("port end", width - 12, y + 4, name)
     if card.lines:
-        yield f'<path class="rule" d="M1 {card.rule:g}H{width - 1:g}"/>'
+        yield f'<path class="rule" d="M1 {px(card.rule)}H{px(width - 1)}"/>'
     for number, line in enumerate(card.lines):
         yield _settings(PADDING, card.rule + 20 + 16 * number, line)
 
@@ -178,7 +187,7 @@ def _pill(card: Card, place: Place) -> Iterable[str]:
     box, width, height = card.box, place.width, place.height
     sockets = box.ins if box.role == "output" else box.outs
     shade = _type_class(sockets[0]) if sockets else "t-unknown"
-    size = f'width="{width:g}" height="{height:g}" rx="{height / 2:g}"'
+    size = f'width="{px(width)}" height="{px(height)}" rx="{px(height / 2)}"'
     yield f'<rect class="card pill {shade}" {size}/>'
     middle = width / 2
     yield _text("headline middle", middle, 18, card.headline)
@@ -191,34 +200,39 @@ def _stripe(width: float) -> str:
     """The band along the top of a card, between its round corners."""
     r = _RADIUS
     inset = r - (r * r - (r - STRIPE) ** 2) ** 0.5
-    corner = f"A{r:g} {r:g} 0 0 1"
-    return f"M{inset:g} {STRIPE:g}{corner} {r:g} 0H{width - r:g}{corner} {width - inset:g} {STRIPE:g}Z"
+    corner = f"A{px(r)} {px(r)} 0 0 1"
+    return f"M{px(inset)} {px(STRIPE)}{corner} {px(r)} 0H{px(width - r)}{corner} {px(width - inset)} {px(STRIPE)}Z"
 
 
 def _settings(x: float, y: float, line: Sequence[tuple[str, str]]) -> str:
-    texts = [
-        " ".join(f'<tspan class="{part}">{escape(text)}</tspan>' for part, text in zip(_SETTING, one, strict=True) if text)
-        for one in line
-    ]
-    return f'<text class="setting" xml:space="preserve" x="{x:g}" y="{y:g}">{"   ".join(texts)}</text>'
+    texts = [" ".join(_span(name, text) for name, text in zip(_SETTING, one, strict=True) if text) for one in line]
+    return f'<text class="setting" xml:space="preserve" x="{px(x)}" y="{px(y)}">{"   ".join(texts)}</text>'
 
 
 def _pair(name: str, x: float, y: float, texts: tuple[str, str]) -> str:
-    first, second = (escape(text) for text in texts)
-    return f'<text class="{name}" xml:space="preserve" x="{x:g}" y="{y:g}"><tspan class="value">{first}</tspan>{second}</text>'
+    inside = _span("value", texts[0]) + escape(texts[1])
+    return f'<text class="{name}" xml:space="preserve" x="{px(x)}" y="{px(y)}">{inside}</text>'
+
+
+def _span(name: str, text: str) -> str:
+    return f'<tspan class="{name}">{escape(text)}</tspan>'
 
 
 def _text(name: str, x: float, y: float, text: str) -> str:
-    return f'<text class="{name}" x="{x:g}" y="{y:g}">{escape(text)}</text>'
+    return f'<text class="{name}" x="{px(x)}" y="{px(y)}">{escape(text)}</text>'
 
 
 def _dot(socket: Socket, x: float, y: float) -> str:
     open_dot = "" if socket.linked else " open"
-    return f'<circle class="dot {_type_class(socket)}{open_dot}" cx="{x:g}" cy="{y:g}" r="{_DOT:g}"/>'
+    return f'<circle class="dot {_type_class(socket)}{open_dot}" cx="{px(x)}" cy="{px(y)}" r="{px(_DOT)}"/>'
+
+
+def _classes(*always: str, **when: bool) -> str:
+    return " ".join([*always, *(name for name, on in when.items() if on)])
 
 
 def _type_class(socket: Socket) -> str:
-    return f"t-{socket.type.base}" if socket.type is not None else "t-unknown"
+    return f"t-{socket.type.base}" if socket.type is not None and socket.type.base in LIGHT.types else "t-unknown"
 
 
 def _hint(box: Box) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
+from phloem.runtime.drawing.boxes import Box, Picture, Socket
 from phloem.runtime.drawing.lettering import cut_cells
-from phloem.runtime.drawing.picture import Box, Picture, Socket, picture_of
+from phloem.runtime.drawing.picture import picture_of
 from phloem.runtime.drawing.rail import Stop, rail, reading_order
 from phloem.runtime.workflow import Workflow
 
@@ -64,7 +65,7 @@ def _railed(picture: Picture, shown: Sequence[int]) -> tuple[list[int], list[Sto
     for one in picture.links:
         if not one.back and one.source not in sources[one.target] and not picture.boxes[one.source].missing:
             sources[one.target].append(one.source)
-    order = [index for index in reading_order(count, sources) if index in set(shown)]
+    order = [index for index in reading_order(count, sources) if not picture.boxes[index].missing]
     order.sort(key=lambda index: {"input": 0, "node": 1, "output": 2}[picture.boxes[index].role])
     signs = {index: "◌" if (box := picture.boxes[index]).disabled else _SIGNS[box.role] for index in shown}
     stops = rail(order, sources, signs, _MOST_LANES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -26,7 +27,8 @@ class LocalCollections:
 
     def __init__(self, home: Home) -> None:
         self._store = Store(home)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="phloem collections")
+        self._thread: ThreadPoolExecutor | None = None
+        self._starting = threading.Lock()
 
     async def add(
         self,
@@ -71,10 +73,16 @@ class LocalCollections:
         return await self._call(self._store.clear, name)
 
     async def close(self) -> None:
-        """Close the files. The service may be used again and then opens them again."""
-        await self._call(self._store.close)
+        """Close the files and end the thread. Used again, the service opens them again."""
+        if self._thread is not None:
+            await self._call(self._store.close)
+            self._thread.shutdown()
+            self._thread = None
 
     async def _call(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        with self._starting:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="phloem collections")
         return await asyncio.get_running_loop().run_in_executor(self._thread, _told, function, *arguments)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,8 @@ def first_request(method: str, url: str, headers: Mapping[str, str], body: bytes
         sent[name] = _checked(name, value)
     sent["Accept-Encoding"] = "gzip, deflate"
     if (address.username or address.password) and "authorization" not in sent:
-        sent["Authorization"] = httpx.BasicAuth(address.username, address.password)._auth_header
+        pair = f"{address.username}:{address.password}".encode()
+        sent["Authorization"] = f"Basic {b64encode(pair).decode()}"
     return httpx.Request(method.upper(), address.copy_with(username=None, password=None), headers=sent, content=body)
 
 
@@ -82,8 +84,8 @@ def _target(request: httpx.Request, answer: httpx.Response) -> httpx.URL:
         address = request.url.join(answer.headers["location"][:_LONGEST_ADDRESS])
     except (httpx.InvalidURL, ValueError) as error:
         raise ServiceError(f"{shown(request.url)} redirects to an address that is not one") from error
-    if address.scheme not in ("http", "https") or not address.host:
-        raise ServiceError(f"{shown(request.url)} redirects to {address.scheme}:, which is not on the web")
+    if not _is_on_the_web(address):
+        raise ServiceError(f"{shown(request.url)} redirects to a {address.scheme} address that is not on the web")
     return address.copy_with(username=None, password=None)
 
 
@@ -104,9 +106,13 @@ def _address(url: str) -> httpx.URL:
         address = httpx.URL(url.strip()[:_LONGEST_ADDRESS])
     except (httpx.InvalidURL, ValueError) as error:
         raise _not_an_address() from error
-    if address.scheme not in ("http", "https") or not address.host or len(url) > _LONGEST_ADDRESS:
+    if not _is_on_the_web(address) or len(url) > _LONGEST_ADDRESS:
         raise _not_an_address()
     return address
+
+
+def _is_on_the_web(address: httpx.URL) -> bool:
+    return address.scheme in ("http", "https") and address.host != "" and 0 < _port(address) < 65536
 
 
 def _not_an_address() -> InputError:

@@ -9,7 +9,6 @@ is writing, whoever opened the connection.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import httpcore
-from phloem.runtime.errors import PermissionNeeded, ServiceError
+from phloem.runtime.errors import ServiceError
 from phloem.runtime.services import Gate
 
 __all__ = ["GatedBackend", "current_gate"]
@@ -45,8 +44,9 @@ class GatedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """A connection to the first address of `host` that answers; ServiceError when none does."""
         addresses = await _addresses(host, port)
+        gate = current_gate.get()
         for address in addresses:
-            _ask(host, port, address)
+            gate.connect(host, port, address)
         failure: Exception | None = None
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             wait = _SHORTEST_ATTEMPT if left > 1 else None
@@ -85,7 +85,7 @@ class _GatedStream(httpcore.AsyncNetworkStream):
         return await self._inner.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        _ask(self._host, self._port, self._address)
+        current_gate.get().connect(self._host, self._port, self._address)
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -112,48 +112,4 @@ async def _addresses(host: str, port: int) -> list[str]:
             hint="Check the address, and that this machine is connected to the network.",
             retryable=again,
         ) from error
-    return list(dict.fromkeys(_unmapped(str(one[4][0])) for one in found))[:_ENOUGH_ADDRESSES]
-
-
-def _unmapped(address: str) -> str:
-    """An IPv4 address that is dressed as an IPv6 one, plainly."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return address if mapped is None else str(mapped)
-
-
-def _ask(host: str, port: int, address: str) -> None:
-    """PermissionNeeded unless the current gate lets `host` through, by any of its names, at `address`."""
-    gate = current_gate.get()
-    readable = _readable(host)
-    for way in (address, *_tunnelled(address)):
-        try:
-            gate.connect(host, port, way)
-        except PermissionNeeded:
-            if readable == host:
-                raise
-            gate.connect(readable, port, way)
-
-
-def _readable(host: str) -> str:
-    """A host name in its own letters, where it is written in those of DNS."""
-    if "xn--" not in host:
-        return host
-    try:
-        return host.encode("ascii").decode("idna")
-    except UnicodeError:
-        return host
-
-
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-
-
-def _tunnelled(address: str) -> list[str]:
-    """The IPv4 addresses that a gateway would turn this IPv6 address into."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if not isinstance(parsed, ipaddress.IPv6Address):
-        return []
-    inner = [parsed.sixtofour, *(parsed.teredo or ())]
-    if parsed in _NAT64:
-        inner.append(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))
-    return [str(one) for one in inner if one is not None]
+    return list(dict.fromkeys(str(one[4][0]) for one in found))[:_ENOUGH_ADDRESSES]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from phloem.nodes.services.http.bodies import read_body, too_large
 from phloem.nodes.services.http.exchanges import first_request, next_request, shown
-from phloem.runtime.errors import PhloemError, ServiceError
+from phloem.runtime.errors import ServiceError
 from phloem.runtime.services import Gate, HttpAnswer
 
 if TYPE_CHECKING:
@@ -32,9 +32,14 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class Http:
-    """Implements `phloem.runtime.services.HttpService`; connections are kept for a while and used again."""
+    """Implements `phloem.runtime.services.HttpService`; connections are kept for a while and used again.
 
-    def __init__(self) -> None:
+    `tls` says whose certificates are believed: without it Mozilla's list, or the file or folder that
+    SSL_CERT_FILE or SSL_CERT_DIR names.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._pools: dict[asyncio.AbstractEventLoop, httpcore.AsyncConnectionPool] = {}
 
     async def request(
@@ -107,9 +112,7 @@ class Http:
                 data = await _read(host, request.method, answer, response, limit)
             finally:
                 await response.aclose()
-        except PhloemError:
-            raise
-        except Exception as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise _explained(host, error) from error
         address = str(request.url.copy_with(username=None, password=None))
         return HttpAnswer(address, answer.status_code, {name: answer.headers[name] for name in answer.headers}, data)
@@ -123,7 +126,7 @@ class Http:
         if loop not in self._pools:
             self._pools = {one: pool for one, pool in self._pools.items() if not one.is_closed()}
             self._pools[loop] = httpcore.AsyncConnectionPool(
-                ssl_context=_tls(),
+                ssl_context=self._tls or _default_tls(),
                 max_connections=_CONNECTIONS,
                 max_keepalive_connections=_KEPT,
                 keepalive_expiry=_KEPT_SECONDS,
@@ -133,8 +136,7 @@ class Http:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """Certificates are checked against Mozilla's list, or against SSL_CERT_FILE or SSL_CERT_DIR where one is set."""
+def _default_tls() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()

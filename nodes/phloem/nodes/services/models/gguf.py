@@ -132,7 +132,7 @@ class _Reader:
         if key in header.values or key in header.lists:
             raise _Damaged(f"it has two entries {key[:80]!r}")
         if kind == _LIST:
-            header.lists[key] = self._skip_list()
+            header.lists[key] = self._skip_list(key)
         elif kind == _TEXT:
             header.values[key] = self._text(KEPT_TEXT)
         else:
@@ -145,18 +145,23 @@ class _Reader:
         known: Scalar = value
         return known
 
-    def _skip_list(self) -> int:
+    def _skip_list(self, key: str) -> int:
         kind, length = self._number("<I"), self._number("<Q")
         if kind == _TEXT:
-            if length > self._size // 8:
-                raise _Damaged("it is cut short")
-            for _ in range(length):
-                self._skip(self._number("<Q"))
+            self._skip_texts(length, distinct=key == _TOKENS)
         elif kind in _FORMATS:
             self._skip(length * struct.calcsize("<" + _FORMATS[kind]))
         else:
             raise _Damaged("its header is damaged")
         return length
+
+    def _skip_texts(self, count: int, *, distinct: bool) -> None:
+        if count > self._size // 8:
+            raise _Damaged("it is cut short")
+        texts = [self._take(self._number("<Q")).partition(b"\0")[0] for _ in range(count)]
+        filled = [text for text in texts if text]
+        if distinct and len(set(filled)) < len(filled):
+            raise _Damaged("its vocabulary has the same token twice")
 
     def _check_tensors(self, count: int, header: Header) -> None:
         ends = []
@@ -219,6 +224,9 @@ def _check_shape(header: Header) -> None:
     """_Damaged where llama.cpp would divide by nothing, run out of room, or open further files."""
     if header.values.get("split.count", 1) not in (0, 1):
         raise _Damaged("it is one of several parts; join them first with llama-gguf-split --merge")
+    for key, value in header.values.items():
+        if isinstance(value, float) and (not math.isfinite(value) or (key.endswith("epsilon") and value < 0)):
+            raise _Damaged(f"its {key} is {value}")
     if not header.architecture:
         raise _Damaged("it does not say of which architecture it is")
     if header.values.get("tokenizer.ggml.model") in (None, "none", "no_vocab") or not header.lists.get(_TOKENS):
@@ -228,3 +236,6 @@ def _check_shape(header: Header) -> None:
         listed = f"{header.architecture}.{key}" in header.lists
         if not listed and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most):
             raise _Damaged(f"its {key.replace('_', ' ').replace('.', ' ')} is {value}")
+    heads, shared = header.of_architecture("attention.head_count"), header.of_architecture("attention.head_count_kv")
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise _Damaged(f"its {heads} heads cannot share {shared}")

@@ -198,7 +198,9 @@ class Grammar:
                 break
             ending |= more
         if "root" not in ending:
-            raise SettingError("the form can never be filled: a part of it always needs itself again")
+            raise SettingError(
+                "the form can never be filled", hint="Nothing fits a part of it, or it always needs itself again."
+            )
         kept: dict[str, Node] = {}
         waiting = ["root"]
         while waiting:
@@ -221,7 +223,7 @@ class Grammar:
         if wanted - self.rules.keys():
             raise SettingError(f"the form needs {min(wanted - self.rules.keys())!r}, which is not defined")
         if self.pruned() != self:
-            raise SettingError("the form has a part that can never be filled, or that nothing needs")
+            raise SettingError("a part of the form can never be filled, or nothing needs it")
         self._check_left()
 
     @functools.cached_property

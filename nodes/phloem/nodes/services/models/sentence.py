@@ -51,7 +51,9 @@ class SentenceModel:
 
     def __init__(self, name: str, folder: Path) -> None:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self.name = name
         self._stopped = False
         try:

@@ -47,7 +47,7 @@ def folds(found: Layers, widths: list[float], height: float) -> list[int]:
         ends.append(ends[-1] + width)
     cheapest: list[tuple[float, int]] = [(0.0, 0)]
     for at in range(1, len(starts)):
-        choices = []
+        choices: list[tuple[float, int]] = []
         for before in range(at - 1, -1, -1):
             width = ends[starts[at]] - ends[starts[before]]
             if width > 2 * measure and choices:

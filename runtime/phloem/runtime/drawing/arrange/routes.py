@@ -144,9 +144,7 @@ class _Router:
         for one in self.found.far:
             route = self.route((one.source, one.out))
             route.legs.append(self.ends(one, places))
-        spots = self.found.spots
-        back = sorted((join for join in self.joins if join.back), key=lambda one: spots[one.source].layer - spots[one.target].layer)
-        for lane, one in enumerate(back):
+        for lane, one in enumerate(sorted((join for join in self.joins if join.back), key=self.length)):
             (x1, y1), (x2, y2) = self.ends(one, places)
             away = _ROUND + lane % 4 * _LANE / 2
             right = self.right[self.found.spots[one.source].layer] + away
@@ -155,6 +153,10 @@ class _Router:
             corners = ((x1, y1), (right, y1), (right, level), (left, level), (left, y2), (x2, y2))
             route = self.routes.setdefault((-1 - lane, one.out), Route(one.source, one.out, back=True))
             route.legs.append(corners)
+
+    def length(self, one: Join) -> int:
+        """How many layers a join leads back over."""
+        return self.found.spots[one.source].layer - self.found.spots[one.target].layer
 
     def ends(self, one: Join, places: Sequence[Place]) -> tuple[Point, Point]:
         source, target = places[one.source], places[one.target]

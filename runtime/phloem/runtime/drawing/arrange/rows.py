@@ -16,6 +16,9 @@ _BETWEEN_SHAPES: Final = 26.0
 _BESIDE_TRUNK: Final = 20.0
 _BETWEEN_TRUNKS: Final = 14.0
 
+_MOST_WEIGHED: Final = 100
+"""More spots than this that stand against one another settle at their mean, which is quicker to find."""
+
 _FEW: Final = 600
 _SWEEPS: Final = 12
 _SWEEPS_OF_MANY: Final = 4
@@ -44,7 +47,7 @@ def level(found: Layers, breaks: Container[int] = ()) -> None:
 
 
 def _wanted(found: Layers, spot: Spot, forth: bool, lefts: bool, rights: bool) -> Wish:
-    """The height at which most of a spot's steps on one side are level: the side the sweep comes from, if it has any."""
+    """The height at which most of a spot's steps are level: those on the side the sweep comes from, if it has any."""
     wishes: list[Wish] = []
     for step in spot.lefts if lefts else ():
         other = found.spots[step.left]
@@ -87,23 +90,29 @@ def _settle(found: Layers, layer: Sequence[int], wanted: Sequence[Wish]) -> None
     """Write into `y` the heights nearest to the wanted ones that keep the spots in order and apart."""
     below = 0.0
     offsets = []
-    blocks: list[tuple[float, list[Wish]]] = []
+    blocks: list[tuple[Wish, list[Wish]]] = []
     for at, index in enumerate(layer):
         spot = found.spots[index]
         if at:
             before = found.spots[layer[at - 1]]
             below += before.height + _between(before, spot)
         offsets.append(below)
-        height, weight = wanted[at]
-        wishes = [(height - below, weight)]
-        middle = wishes[0][0]
-        while blocks and blocks[-1][0] > middle:
-            wishes = blocks.pop()[1] + wishes
-            middle, _ = _median(wishes)
+        middle = (wanted[at][0] - below, wanted[at][1])
+        wishes = [middle]
+        while blocks and blocks[-1][0][0] > middle[0]:
+            upper, above = blocks.pop()
+            above.extend(wishes)
+            wishes = above
+            middle = _median(wishes) if len(wishes) <= _MOST_WEIGHED else _mean(upper, middle)
         blocks.append((middle, wishes))
-    heights = [middle for middle, wishes in blocks for _ in wishes]
+    heights = [middle[0] for middle, wishes in blocks for _ in wishes]
     for index, height, offset in zip(layer, heights, offsets, strict=True):
         found.spots[index].y = height + offset
+
+
+def _mean(one: Wish, other: Wish) -> Wish:
+    weight = one[1] + other[1]
+    return (one[0] * one[1] + other[0] * other[1]) / weight, weight
 
 
 def _between(upper: Spot, lower: Spot) -> float:

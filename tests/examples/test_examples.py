@@ -1,0 +1,105 @@
+"""Every example runs as it lies there, offline, with the real local models, and says what it promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from phloem.runtime import Hit, dump, load, run
+from phloem.runtime.events import NodeFinished, NodeSkipped
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def outputs(name: str, **inputs: Any) -> dict[str, Any]:
+    return run(EXAMPLES / f"{name}.flow.yaml", **inputs).outputs
+
+
+def test_every_example_is_tested_here() -> None:
+    source = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES.glob("*.flow.yaml") if path.name.partition(".")[0] not in source] == []
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.flow.yaml")), ids=lambda path: path.name)
+def test_an_example_is_in_canonical_form_and_says_what_it_shows(path: Path) -> None:
+    document = load(path)
+    assert dump(document) == path.read_text("utf-8")
+    assert document.workflow.title
+    assert len(document.workflow.about) > 30
+    assert set(document.workflow.layout) == set(document.workflow.nodes)
+
+
+def test_ask_a_page_finds_the_passage_and_answers_from_it() -> None:
+    found = outputs("ask-a-page")
+    passages = found["passages"]
+    assert len(passages) == 3
+    assert all(isinstance(hit, Hit) for hit in passages)
+    assert "designed by Edmund Cartwright in 1785" in passages[0].text
+    assert [hit.score for hit in passages] == sorted((hit.score for hit in passages), reverse=True)
+    assert found["answer"] == "1785"
+
+
+def test_ask_a_page_answers_other_questions_about_it() -> None:
+    found = outputs("ask-a-page", question="Where was the Jacquard loom shown?")
+    assert "Jacquard loom was shown in Lyon" in found["passages"][0].text
+    assert found["answer"] == "Lyon"
+
+
+def test_summarise_a_feed_says_a_sentence_of_each_entry() -> None:
+    assert outputs("summarise-a-feed")["digest"].splitlines() == [
+        "New bridge over the lake: The length of the new bridge is 300 meters.",
+        "A library by the lake: The opening date of the library is 4 May 2027.",
+        "A tower for the harbor: The height of the new tower is 80 meters.",
+    ]
+
+
+def test_extract_orders_gives_json_that_fits_the_schema() -> None:
+    assert outputs("extract-orders")["orders"] == [
+        {"price": "40 euros"},
+        {"price": "310 euros"},
+        {"price": "95 euros"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("review", "begins", "skipped"),
+    [
+        ("I love this lamp. It is bright and easy to use.", "To the shop window", "ticket"),
+        ("Terrible sound, and it broke at once. A waste of money.", "New ticket", "thanks"),
+    ],
+)
+def test_route_by_sentiment_takes_one_way_and_skips_the_other(review: str, begins: str, skipped: str) -> None:
+    events: list[Any] = []
+    result = run(EXAMPLES / "route-by-sentiment.flow.yaml", listener=events.append, review=review)
+    assert result.outputs["result"].startswith(begins)
+    assert [event.node for event in events if isinstance(event, NodeSkipped)] == [skipped]
+
+
+def test_compare_documents_tells_the_like_from_the_unlike() -> None:
+    breads = outputs("compare-documents")
+    assert breads["similarity"] > 0.5
+    assert "are about the same thing" in breads["verdict"]
+    other = outputs("compare-documents", second="data/bicycle.txt")
+    assert other["similarity"] < 0.3
+    assert "are about different things" in other["verdict"]
+
+
+def test_unpaid_orders_turns_a_table_into_a_table() -> None:
+    assert outputs("unpaid-orders")["table"].splitlines() == [
+        "| order | customer | item | quantity | price | worth |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| 1042 | Tom Vale | oak table | 1 | 310 | 310 |",
+        "| 1044 | Jon Stone | blue lamp | 6 | 40 | 240 |",
+        "| 1045 | Eva Brook | vase, tall | 3 | 18.5 | 55.5 |",
+    ]
+
+
+def test_a_second_run_of_the_main_example_executes_nothing() -> None:
+    events: list[Any] = []
+    first = run(EXAMPLES / "ask-a-page.flow.yaml")
+    second = run(EXAMPLES / "ask-a-page.flow.yaml", listener=events.append)
+    assert second.outputs == first.outputs
+    finished = [event for event in events if isinstance(event, NodeFinished)]
+    assert len(finished) == 6
+    assert [event.node for event in finished if not event.cached] == []

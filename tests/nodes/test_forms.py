@@ -1,0 +1,500 @@
+"""Forms: what a model is held to, compiled from patterns, schemas and choices, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phloem.nodes.services.models import json_grammar as spelled
+from phloem.nodes.services.models import regex
+from phloem.nodes.services.models.forms import form_of
+from phloem.nodes.services.models.gguf import read_header
+from phloem.nodes.services.models.grammar import (
+    Alt,
+    Chars,
+    Grammar,
+    Node,
+    Ref,
+    Repeat,
+    Seq,
+    Text,
+    alt,
+    repeat,
+    seq,
+)
+from phloem.nodes.services.models.llama import TextModel
+from phloem.nodes.services.models.sampling import Wording
+from phloem.runtime.errors import ServiceError, SettingError
+from support.model_files import DEMO
+
+
+def as_regex(node: Node) -> str:
+    """A tree without references as a pattern of Python's re, to try it on many texts."""
+    match node:
+        case Text(text):
+            return re.escape(text)
+        case Chars(ranges):
+            return "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in ranges) + "]"
+        case Seq(items):
+            return "".join(f"(?:{as_regex(item)})" for item in items)
+        case Alt(options):
+            return "(?:" + "|".join(as_regex(option) for option in options) + ")"
+        case Repeat(item, least, most):
+            return f"(?:{as_regex(item)}){{{least},{'' if most is None else most}}}"
+        case Ref():
+            raise AssertionError("a reference has no pattern")
+
+
+def allows(node: Node, text: str) -> bool:
+    return re.fullmatch(as_regex(node), text) is not None
+
+
+# Patterns
+
+
+LITERALS = st.text("abc-,. ", min_size=1, max_size=3).map(re.escape)
+SETS = st.sampled_from(
+    ["[a-c]", "[^a]", r"\d", r"\w", r"[\d.]", r"\s", ".", r"[^\s,]", "[]a]", r"[a\-z]", r"\S", r"\D"]
+)
+
+
+def wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    times = st.sampled_from(["?", "*", "+", "{2}", "{1,3}", "{,2}", "{2,}", "*?", "+?"])
+    return st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map("".join),
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"(?:{'|'.join(parts)})"),
+        st.tuples(inner, times).map(lambda both: f"({both[0]}){both[1]}"),
+    )
+
+
+PATTERNS = st.recursive(st.one_of(LITERALS, SETS), wider, max_leaves=6)
+
+
+@given(PATTERNS, st.lists(st.text("abc-,. 1\n", max_size=8), max_size=20))
+def test_what_the_grammar_of_a_pattern_allows_the_pattern_matches(pattern: str, texts: list[str]) -> None:
+    node = regex.full_match(pattern)
+    for text in texts:
+        assert not allows(node, text) or re.fullmatch(pattern, text)
+
+
+PLAIN_PATTERNS = st.recursive(st.one_of(LITERALS, st.sampled_from(["[a-c]", "[]a]", "[0-9.]"])), wider, max_leaves=6)
+
+
+@given(st.data(), PLAIN_PATTERNS)
+def test_the_grammar_of_a_pattern_without_classes_allows_all_that_matches(data: st.DataObject, pattern: str) -> None:
+    text = data.draw(st.from_regex(pattern, fullmatch=True))
+    assert allows(regex.full_match(pattern), text)
+
+
+@given(PATTERNS)
+def test_every_pattern_that_is_understood_gives_a_grammar_that_can_be_used(pattern: str) -> None:
+    grammar = form_of({"pattern": pattern}).grammar
+    grammar.check()
+    assert grammar.gbnf.startswith("root ::= ")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what", "place"),
+    [
+        ("x(?=y)", "a lookahead", 2),
+        ("(?!y)", "a lookahead", 1),
+        ("(?<=y)x", "a lookbehind", 1),
+        (r"(a)\1", "a back reference", 4),
+        ("(?P<n>a)(?P=n)", "a back reference", 9),
+        (r"\bword", "a word boundary", 1),
+        (r"\p{L}", "a Unicode property", 1),
+        ("(?i)x", "a flag", 1),
+        ("(?>a)", "an atomic group", 1),
+        ("a++", "a possessive repetition", 2),
+        ("a**", "a repetition of a repetition", 3),
+        ("*a", "a * with nothing to repeat", 1),
+        ("(a", "a ( without its )", 1),
+        ("a)", "a ) without its (", 2),
+        ("[a", "a [ without its ]", 1),
+        ("[z-a]", "a range that ends before it begins", 3),
+        (r"[a-\d]", "a range that ends in a class", 3),
+        ("[[:alpha:]]", "a named set", 2),
+        (r"[^\s\S]", "a set without a character", 1),
+        ("a{3,2}", "a repetition whose end is below its beginning", 2),
+        ("a{2000}", "more than 1,000 repetitions", 2),
+        ("a{x}", "a { that begins no repetition", 2),
+        ("a^b", "an anchor in the middle", 2),
+        ("a$b", "something after the anchor of the end", 3),
+        ("(a$)", "an anchor inside a group", 3),
+        ("a\\", "a \\ at the end", 3),
+        (r"\xZZ", "\\xZZ, which is no character", 1),
+        (r"\y", "\\y, which means nothing", 1),
+        ("(" * 60 + ")" * 60, "more than 40 groups inside one another", 41),
+    ],
+)
+def test_a_pattern_that_cannot_be_held_to_is_refused_with_its_place(pattern: str, what: str, place: int) -> None:
+    with pytest.raises(SettingError) as caught:
+        form_of({"pattern": pattern})
+    assert caught.value.message.startswith(f"the pattern has {what}")
+    assert f"at character {place}:" in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("pattern", ["((a{50}){50}){50}", "(" * 20 + "a" + "{1,3})" * 20, "a" * 3000])
+def test_a_pattern_that_grows_without_bound_is_refused_at_once(pattern: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(SettingError, match=r"too large|at most 2,000"):
+        form_of({"pattern": pattern})
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_set_may_be_written_in_every_usual_way() -> None:
+    for pattern, inside, outside in [
+        (r"[a-cx\d_-]", "abx5_-", "dy."),
+        (r"[^a-c\s]", "dé5", "ab \t"),
+        ("[]a]", "]a", "b"),
+        (r"[\x41\u0042\U00000043\n]", "ABC\n", "D"),
+        (r"\.", ".", "x"),
+        (r"\w", "aZ9_é", "- "),
+        (r"\W", "- .", "aé9_"),
+    ]:
+        node = regex.full_match(pattern)
+        assert all(allows(node, one) for one in inside), pattern
+        assert not any(allows(node, one) for one in outside), pattern
+
+
+def test_a_check_that_would_take_for_ever_is_an_error() -> None:
+    with pytest.raises(SettingError, match="takes more than 1 second"):
+        regex.matches("(?:a|aa)+$", "a" * 60 + "!")
+
+
+# Grammars
+
+
+HOSTILE = [
+    ({}, "no beginning|needs 'root'"),
+    ({"root": Ref("gone")}, "never be filled|needs 'gone'"),
+    ({"root": Ref("root")}, "never be filled"),
+    ({"root": alt(seq(Ref("root"), Text("a")), Text("b"))}, "goes in a circle"),
+    ({"root": seq(repeat(Text("a"), 0, None), Ref("root"))}, "never be filled"),
+    ({"root": alt(seq(repeat(Text("a"), 0, None), Ref("root"), Text("x")), Text("b"))}, "goes in a circle"),
+    ({"root": alt(Ref("one"), Text("x")), "one": seq(Ref("root"), Text("b"))}, "goes in a circle"),
+    ({"root": Chars(())}, "never be filled"),
+    ({"root": alt(Text("a"), Chars(()))}, "never be filled"),
+    ({"root": seq(Text("a"), Ref("one")), "one": repeat(Text("b"), 0, 1)}, "may be empty"),
+    ({"root": repeat(repeat(Text("abc"), 0, 500), 500, 500)}, "too large"),
+]
+
+
+@pytest.mark.parametrize(("rules", "reason"), HOSTILE)
+def test_a_grammar_that_would_end_the_process_is_refused(rules: dict[str, Node], reason: str) -> None:
+    with pytest.raises(SettingError, match=reason):
+        Grammar(rules).check()
+
+
+def test_nothing_can_be_read_in_one_way_only() -> None:
+    optional = repeat(Text("a"), 0, 1)
+    assert alt(optional, repeat(Text("b"), 0, 1)) == repeat(alt(Text("a"), Text("b")), 0, 1)
+    assert repeat(seq(optional, optional), 2, 9).empty
+    for node in (repeat(repeat(optional, 0, None), 3, None), repeat(alt(optional, seq(optional, optional)), 0, 50)):
+        grammar = Grammar({"root": node})
+        grammar.check()
+        assert not re.search(r"\?\)[*+?{]", grammar.gbnf.replace(" ", ""))
+
+
+def test_llama_refuses_text_that_is_no_grammar_without_ending_the_process() -> None:
+    """What Grammar never writes: given to llama.cpp directly, in a process of its own."""
+    code = f"""
+import contextlib
+from pathlib import Path
+from phloem.nodes.services.models.gguf import read_header
+from phloem.nodes.services.models.llama import TextModel, native_grammar
+from phloem.runtime.errors import ServiceError
+model = TextModel("m", Path({str(DEMO)!r}), read_header(Path({str(DEMO)!r})))
+for text in ('root ::= "a', 'root ::= foo', 'root ::= root "a" | "b"', 'root ::= [a', 'root ::= "a" {{5', "root ="):
+    with contextlib.ExitStack() as freed:
+        try:
+            native_grammar(model._llama, model._vocabulary, text, freed)
+            print("taken", text)
+        except ServiceError:
+            print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.split("\n")[:-1] == ["refused"] * 6
+
+
+# JSON
+
+
+@given(st.integers(-3000, 3000), st.integers(0, 2000), st.integers(0, 3))
+@settings(max_examples=60)
+def test_a_bounded_number_is_every_number_between_its_bounds_and_no_other(low: int, span: int, places: int) -> None:
+    node = spelled.bounded_number(low, low + span, places)
+    pattern = re.compile(as_regex(node))
+    for number in {*range(low - 20, low + 20), *range(low + span - 20, low + span + 20), 0, 1, -1, 99, 100, 1000}:
+        digits = str(abs(number)).zfill(places + 1)
+        text = ("-" if number < 0 else "") + digits[: len(digits) - places] + ("." if places else "")
+        text += digits[len(digits) - places :] if places else ""
+        assert (pattern.fullmatch(text) is not None) == (low <= number <= low + span), text
+
+
+@given(st.lists(st.text("ab", max_size=3)), st.lists(st.text("abc", max_size=4)))
+def test_a_key_that_is_none_of_some_is_every_other(names: list[str], tried: list[str]) -> None:
+    node = spelled.key_but(names)
+    for name in tried:
+        assert allows(node, json.dumps(name)) == (name not in names)
+
+
+@given(st.text(max_size=20))
+def test_any_text_can_be_written_as_a_string_unless_half_of_it_is_missing(text: str) -> None:
+    character = as_regex(spelled.RULES["character"])
+    for written in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
+        surrogates = any("\ud800" <= one <= "\udfff" for one in text)
+        controls = any(one in "\x7f" or "\x80" <= one <= "\x9f" for one in written)
+        assert surrogates or controls or re.fullmatch(f'"(?:{character})*"', written)
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', r'"\udc00"', '"\n"', r'"\x41"', r'"\u12"', '"', '"a', "'a'"])
+def test_what_is_no_string_is_not_allowed(text: str) -> None:
+    assert not re.fullmatch(f'"(?:{as_regex(spelled.RULES["character"])})*"', text)
+
+
+REFUSED = [
+    ([1], "must be a JSON object"),
+    ("text", "must be a JSON object"),
+    ({"x": float("nan")}, "not JSON"),
+    ({"x": {1, 2}}, "not JSON"),
+    (False, "allows nothing"),
+    ({"type": "strin"}, r"not right at \$\.type"),
+    ({"type": "object", "properties": {"a": {"type": 5}}}, r"not right at \$\.properties\.a\.type"),
+    ({"minLength": -1}, "not right at"),
+    ({"$ref": "https://example.org/s.json"}, "refers to 'https://example.org/s.json'"),
+    ({"$ref": "#/$defs/none"}, "which it does not have"),
+    ({"$ref": "#name"}, "refers to '#name'"),
+    ({"$ref": "#"}, "refers to itself in a circle"),
+    ({"allOf": [{"$ref": "#"}]}, "refers to itself in a circle"),
+    ({"anyOf": [{"$ref": "#"}, {"type": "null"}]}, "goes in a circle"),
+    ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "can never be filled"),
+    ({"patternProperties": {"(a+)+$": {}}}, "uses patternProperties"),
+    ({"not": {"patternProperties": {"(a+)+$": {}}}}, "uses patternProperties"),
+    ({"$dynamicRef": "#x"}, r"uses \$dynamicRef"),
+    ({"$defs": {"a": {"$id": "b"}}}, r"an \$id inside it"),
+    ({"type": "string", "pattern": "(?=a)"}, "a lookahead"),
+    ({"not": {"pattern": "(?=a)"}}, "a lookahead"),
+    ({"type": "string", "minLength": 5000}, "at most 1,000"),
+    ({"type": "string", "minLength": 5, "maxLength": 2}, "at least 5 characters"),
+    ({"type": "integer", "minimum": 3, "maximum": 2}, "none between"),
+    ({"type": "array", "items": False, "minItems": 1}, "at least 1 items"),
+    ({"enum": ["a"], "type": "integer"}, "none fits"),
+    ({"allOf": [{"type": "string"}, {"type": "null"}]}, "asks for both"),
+    ({"allOf": [{"const": 1}, {"const": 2}]}, "asks for both"),
+    ({"properties": {"a": False}, "required": ["a"]}, "requires and forbids"),
+    ({"enum": [str(n) * 200 for n in range(500)]}, "too large|characters"),
+    ({"allOf": [{"anyOf": [{"const": i * 50 + j} for j in range(50)]} for i in range(3)]}, "too many alternatives"),
+]
+
+
+@pytest.mark.parametrize(("schema", "reason"), REFUSED)
+def test_a_schema_that_cannot_be_held_to_is_refused(schema: Any, reason: str) -> None:
+    with pytest.raises(SettingError, match=reason):
+        form_of({"schema": schema})
+
+
+def test_a_schema_without_bottom_or_without_end_is_refused_at_once() -> None:
+    deep: Any = {}
+    for _ in range(5_000):
+        deep = {"items": deep}
+    wide = {"properties": {f"p{n}": {"properties": {"x": {"maxLength": n}}} for n in range(6_000)}}
+    for schema in (deep, wide):
+        began = time.perf_counter()
+        with pytest.raises(SettingError, match=r"nested too deeply|too large|can be used"):
+            form_of({"schema": schema})
+        assert time.perf_counter() - began < 1
+
+
+def test_alternatives_that_contradict_the_rest_are_left_out() -> None:
+    form = form_of(
+        {
+            "schema": {
+                "properties": {"kind": {"const": "a"}},
+                "required": ["kind"],
+                "anyOf": [
+                    {"properties": {"kind": {"const": "b"}}},
+                    {"properties": {"n": {"enum": [1]}}, "required": ["n"]},
+                ],
+            }
+        }
+    )
+    assert '"b"' not in form.grammar.gbnf.replace("\\x22", '"')
+    assert form.read('{"kind": "a", "n": 1}') == {"kind": "a", "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "reason"),
+    [
+        ({"type": "array", "uniqueItems": True}, "[1, 1]", r"\$: .*non-unique"),
+        ({"properties": {"n": {"multipleOf": 5}}}, '{"n": 7}', r"\$\.n: 7 is not a multiple of 5"),
+        ({"not": {"type": "string"}}, '"a"', "should not be valid"),
+        ({}, "[1", "not JSON"),
+        ({}, "[" * 100_000, "nested too deeply|not JSON"),
+    ],
+)
+def test_what_no_grammar_holds_is_checked_afterwards(schema: Any, answer: str, reason: str) -> None:
+    with pytest.raises(ServiceError, match=reason):
+        form_of({"schema": schema}).read(answer)
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ({}, "one of schema, pattern and choices"),
+        ({"pattern": "a", "choices": ["a"]}, "one of schema, pattern and choices"),
+        ({"shape": 1}, "is not a form"),
+        ({"pattern": 5}, "must be a text"),
+        ({"choices": []}, "at least one text"),
+        ({"choices": "yes"}, "list of at least one"),
+        ({"choices": ["yes", ""]}, "not empty"),
+        ({"choices": ["yes", 1]}, "must be a text"),
+        ({"choices": ["a\0b"]}, "no text holds"),
+        ({"choices": ["\ud800"]}, "no text holds"),
+        ({"choices": [str(n) for n in range(2000)]}, "1,000 choices"),
+    ],
+)
+def test_what_is_no_form_is_refused(form: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingError, match=reason):
+        form_of(form)
+
+
+# Under a model
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[TextModel]:
+    model = TextModel("local:demo", DEMO, read_header(DEMO))
+    yield model
+    model.close()
+
+
+def written(model: TextModel, form: dict[str, Any], seed: int) -> tuple[str, bool]:
+    """What the demo model writes in this form, left to chance, and whether it came to the end."""
+    prompt = model.prompt("<|user|>Say something.<|end|><|assistant|>", marks=True)
+    wording = Wording(max_tokens=80, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+    writing = model.write(prompt, wording, form_of(form).grammar)
+    data = b""
+    while True:
+        try:
+            data += next(writing)
+        except StopIteration as end:
+            return data.decode("utf-8", "replace"), bool(end.value)
+
+
+@given(PATTERNS, st.integers(0, 2**31))
+@settings(max_examples=120)
+def test_a_model_writes_only_what_a_pattern_matches(model: TextModel, pattern: str, seed: int) -> None:
+    text, ended = written(model, {"pattern": pattern}, seed)
+    assert not ended or re.fullmatch(pattern, text), text
+    if ended:
+        assert form_of({"pattern": pattern}).read(text) == text
+
+
+NUMBERS = st.one_of(
+    st.builds(
+        lambda kind, low, span: {"type": kind, "minimum": low, "maximum": low + span},
+        st.sampled_from(["integer", "number"]), st.integers(-500, 500), st.integers(1, 300),
+    ),
+    st.builds(lambda low: {"type": "number", "exclusiveMinimum": low}, st.floats(-9, 9).map(lambda n: round(n, 2))),
+    st.sampled_from([{"type": "integer"}, {"type": "number"}, {"type": "integer", "maximum": -3}]),
+)  # fmt: skip
+LEAVES = st.one_of(
+    NUMBERS,
+    st.builds(lambda least, span: {"type": "string", "minLength": least, "maxLength": least + span}, st.integers(0, 3), st.integers(0, 6)),
+    st.sampled_from(
+        [
+            {"type": "boolean"}, {"type": "null"}, {"enum": ["a", 1, None, [2], {"b": "é"}]}, {"const": "x\"y"},
+            {"type": "string", "pattern": "^[a-c]{1,4}\\d?$"}, {"type": "string", "pattern": "x", "maxLength": 900},
+            {"type": "string", "format": "date"}, {"type": "string", "format": "uuid"}, {"$ref": "#/$defs/tree"},
+            {"type": ["integer", "null"]}, {},
+        ]
+    ),
+)  # fmt: skip
+NAMES = st.sampled_from(["a", "b", "ab", 'q"', "é", "long name"])
+
+
+def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    properties = st.dictionaries(NAMES, inner, max_size=3)
+    return st.builds(
+        lambda parts, needed, more: {
+            "type": "object", "properties": parts, "required": [name for name in parts if name in needed],
+            **({} if more is None else {"additionalProperties": more}),
+        },
+        properties, st.sets(NAMES), st.one_of(st.none(), st.just(False), inner),
+    )  # fmt: skip
+
+
+def arrays(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    listed = st.builds(
+        lambda item, least, span: {"type": "array", "items": item, "minItems": least, "maxItems": least + span},
+        inner, st.integers(0, 2), st.integers(0, 2),
+    )  # fmt: skip
+    fixed = st.builds(
+        lambda items: {"type": "array", "prefixItems": items, "minItems": len(items)},
+        st.lists(inner, min_size=1, max_size=2),
+    )
+    return st.one_of(listed, fixed)
+
+
+SCHEMAS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        objects(inner),
+        arrays(inner),
+        st.builds(lambda options: {"anyOf": options}, st.lists(inner, min_size=1, max_size=3)),
+    ),
+    max_leaves=5,
+)
+TREE = {"type": "object", "properties": {"v": {"type": "integer", "minimum": 0, "maximum": 9}, "kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}, "maxItems": 2}}, "required": ["v"]}  # fmt: skip
+
+
+@given(SCHEMAS, st.integers(0, 2**31))
+@settings(max_examples=200)
+def test_a_model_writes_only_what_a_schema_allows(model: TextModel, schema: dict[str, Any], seed: int) -> None:
+    schema = {**schema, "$defs": {"tree": TREE}}
+    text, ended = written(model, {"schema": schema}, seed)
+    if ended:
+        value = json.loads(text)
+        jsonschema.Draft202012Validator(schema).validate(value)
+        assert form_of({"schema": schema}).read(text) == value
+
+
+@given(st.lists(st.text('ab é\n"', min_size=1, max_size=6), min_size=1, max_size=5), st.integers(0, 2**31))
+@settings(max_examples=50)
+def test_a_model_chooses_one_of_the_choices(model: TextModel, choices: list[str], seed: int) -> None:
+    text, ended = written(model, {"choices": choices}, seed)
+    assert ended
+    assert text in choices
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a|a|b?)*", "((a?b?)*c?){0,20}", "(\\w*\\s*\\w*,?)*", "(a?){50}", "([ab]{0,30}){0,30}"]
+)
+def test_a_pattern_that_can_be_read_in_many_ways_does_not_slow_the_model_down(model: TextModel, pattern: str) -> None:
+    began = time.perf_counter()
+    text, ended = written(model, {"pattern": pattern}, 1)
+    assert not ended or re.fullmatch(pattern, text)
+    assert time.perf_counter() - began < 5
+
+
+def test_an_answer_that_can_have_no_more_is_complete_at_its_last_token(model: TextModel) -> None:
+    prompt = model.prompt("<|user|>Hi<|end|><|assistant|>", marks=True)
+    grammar = form_of({"pattern": "[0-9]{4}"}).grammar
+    writing = model.write(prompt, Wording(max_tokens=4), grammar)
+    digits = [next(writing) for _ in range(4)]
+    assert all(len(one) == 1 for one in digits)
+    with pytest.raises(StopIteration) as end:
+        next(writing)
+    assert end.value.value is True

@@ -1,0 +1,138 @@
+"""Model files that are not what they should be are refused with a reason, and never reach llama.cpp."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from phloem.nodes.services.models.gguf import read_header
+from phloem.runtime.errors import ServiceError
+from support.model_files import DEMO, MINILM, changed, renamed
+
+DATA = DEMO.read_bytes()
+HEADER = 32_000
+"""Bytes of the demo model that lie before its tensors, roughly."""
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ServiceError) as caught:
+        read_header(path)
+    assert str(path) in caught.value.message
+    return caught.value.message
+
+
+def test_a_header_tells_what_the_model_is_for() -> None:
+    demo, minilm = read_header(DEMO), read_header(MINILM)
+    assert (demo.architecture, demo.context_length, demo.makes_vectors) == ("llama", 1024, False)
+    assert (minilm.architecture, minilm.context_length, minilm.makes_vectors) == ("bert", 512, True)
+    assert "<|user|>" in demo.chat_template
+    assert minilm.chat_template == ""
+    assert demo.lists["tokenizer.ggml.tokens"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"<!doctype html><title>Not found</title>", "it is not a GGUF file"),
+        (b"GGUF", "it is cut short"),
+        (b"GGUF" + struct.pack(">I", 3) + DATA[8:], "of the other byte order"),
+        (b"GGUF" + struct.pack("<I", 1) + DATA[8:], "GGUF version 1"),
+        (DATA[:8] + struct.pack("<Q", 2**60) + DATA[16:], "its header is damaged"),
+        (DATA[:16] + struct.pack("<Q", 2**60) + DATA[24:], "its header is damaged"),
+        (DATA[:24] + struct.pack("<Q", 2**60) + DATA[32:], "its header is damaged"),
+        (DATA[:1000], "it is cut short"),
+        (DATA[:-1], "ends at byte"),
+        (DATA[: len(DATA) // 2], "ends at byte"),
+    ],
+)
+def test_a_file_that_is_no_whole_model_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data)
+    assert reason in refusal(path)
+
+
+def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "no such file" in refusal(tmp_path / "none.gguf")
+    assert "directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"llama__attention__head_count": 0}, "head count is 0"),
+        ({"llama__block_count": 2**31}, "block count is"),
+        ({"llama__context_length": 0}, "context length is 0"),
+        ({"llama__attention__head_count_kv": 4}, "6 heads cannot share 4"),
+        ({"llama__rope__freq_base": float("nan")}, "freq_base is nan"),
+        ({"llama__attention__layer_norm_rms_epsilon": -1.0}, "epsilon is -1"),
+        ({"tokenizer__ggml__model": "none"}, "has no vocabulary"),
+    ],
+)
+def test_a_shape_that_makes_no_sense_is_refused(tmp_path: Path, values: dict[str, int | str], reason: str) -> None:
+    if values.get("tokenizer__ggml__model"):
+        path = renamed(tmp_path / "model.gguf", "tokenizer.ggml.model", "tokenizer.ggml.modes")
+    else:
+        path = changed(tmp_path / "model.gguf", **values)
+    assert reason in refusal(path)
+
+
+def test_a_vocabulary_with_a_token_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(DATA.replace(b"<|user|>", b"<|end|>\0", 1))
+    assert "same token twice" in refusal(path)
+
+
+def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert "two entries" in refusal(renamed(tmp_path / "model.gguf", "general.file_type", "llama.block_count"))
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(8, HEADER), data=st.binary(min_size=1, max_size=8))
+def test_whatever_a_byte_of_the_header_is_there_is_a_header_or_a_reason(
+    tmp_path: Path, place: int, data: bytes
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(DATA[:place] + data + DATA[place + len(data) :])
+    try:
+        header = read_header(path)
+    except ServiceError as error:
+        assert error.hint
+    else:
+        assert header.architecture
+
+
+def test_damaged_models_give_errors_and_never_end_the_process(tmp_path: Path) -> None:
+    """Damages that llama.cpp met, in its own process, so that an abort is seen and not suffered."""
+    code = f"""
+import random
+from pathlib import Path
+from phloem.nodes.services.models.gguf import read_header
+from phloem.nodes.services.models.llama import TextModel
+from phloem.nodes.services.models.sampling import Wording
+from phloem.runtime.errors import InputError, ServiceError
+data, path, chance = Path({str(DEMO)!r}).read_bytes(), Path({str(tmp_path / "model.gguf")!r}), random.Random(7)
+met = set()
+for number in range(120):
+    changed = bytearray(data)
+    for _ in range(chance.choice([1, 1, 3])):
+        changed[chance.randrange(24, 900 if number % 2 else {HEADER})] = chance.choice([0, 1, 2, 9, 255])
+    path.write_bytes(changed)
+    try:
+        model = TextModel("m", path, read_header(path))
+        list(model.write(model.prompt("<|user|>hi<|end|><|assistant|>", marks=True), Wording(max_tokens=2)))
+        model.close()
+        met.add("fine")
+    except (InputError, ServiceError) as error:
+        met.add(error.message.partition(":")[0][:17])
+print(sorted(met))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "fine" in done.stdout
+    assert "llama.cpp cannot" in done.stdout
