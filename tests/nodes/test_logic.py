@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phloem.runtime.errors import InputError, SettingError
 from phloem.runtime.values import Document, Hit, Message
-from support.kinds import call
+from support.kinds import call, find, ports_of
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -99,6 +99,24 @@ def test_numbers_compare_as_python_has_them(a: float, b: float) -> None:
 )
 def test_looking_into_values(a: Any, op: str, b: Any, wanted: bool) -> None:
     assert compare(a, op, b) is wanted
+
+
+@pytest.mark.parametrize(
+    ("op", "a", "b", "each"),
+    [
+        (">", "list[number]", "number", {"a", "b"}),
+        ("matches", "text", "text", {"a", "b"}),
+        ("=", "list[text]", "text", {"a"}),
+        ("!=", "text", "list[text]", {"b"}),
+        ("=", "list[text]", "list[text]", set()),
+        ("contains", "list[text]", "text", set()),
+        ("in", "text", "list[text]", set()),
+    ],
+)
+def test_which_lists_are_compared_item_by_item(op: str, a: str, b: str, each: set[str]) -> None:
+    ports = ports_of(find("logic.compare"), {"op": op}, a=a, b=b).inputs
+    assert {name for name in ("a", "b") if ports[name].maps == "always"} == each
+    assert all(ports[name].about for name in ("a", "b"))
 
 
 def test_case_can_be_ignored_everywhere() -> None:

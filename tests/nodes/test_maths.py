@@ -45,6 +45,9 @@ def work_out(expression: str, **numbers: float) -> Any:
         ("0.1 + 0.2", 0.3),
         ("1_000 * 2", 2000),
         ("cbrt(27) + sign(-3)", 2),
+        ("sum(1, 2) + sum(0.1, 0.2, 0.3)", 3.6),
+        ("round(10^400, 2) / 10^399", 10),
+        ("round(10^300 + 0.5, 300) / 10^300", 1),
     ],
 )
 def test_arithmetic(expression: str, wanted: float) -> None:
@@ -159,6 +162,10 @@ def test_enormous_numbers_end_at_once(expression: str) -> None:
 
 def test_a_large_number_that_fits_is_given() -> None:
     assert work_out("2 ** 200") == 2**200
+    assert work_out("2 ** 2000") == 2**2000
+    assert work_out("x + 1", x=2**5000) == 2**5000 + 1
+    with pytest.raises(InputError, match="x = a number of hundreds of digits"):
+        work_out("x * x", x=2**5000)
 
 
 def test_the_same_expression_is_read_once() -> None:

@@ -94,6 +94,28 @@ def test_the_other_way_is_taken_and_the_ways_meet_again(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_an_if_over_a_list_is_a_filter_and_a_switch_sorts(tmp_path: Path) -> None:
+    text = """
+phloem: 1
+inputs:
+  numbers: {type: "list[number]", value: [1, 5, 9]}
+nodes:
+  large: {kind: logic.compare@1, in: {a: input.numbers}, set: {op: ">", b: 3}}
+  way: {kind: flow.if@1, in: {value: input.numbers, when: large.result}}
+  parted: {kind: flow.switch@1, in: {value: input.numbers, key: large.result}, set: {cases: ["true"]}}
+  one: {kind: logic.compare@1, in: {a: input.numbers}, set: {op: contains, b: 5}}
+outputs: {large: large.result, kept: way.then, left: way.else, parted: parted.true, has: one.result}
+"""
+    assert run(tmp_path, text).outputs == {
+        "large": [False, True, True],
+        "kept": [5, 9],
+        "left": [1],
+        "parted": [5, 9],
+        "has": True,
+    }
+    assert run(tmp_path, text, numbers=[1, 2]).outputs["kept"] == []
+
+
 def test_appending_happens_in_every_run(tmp_path: Path) -> None:
     text = """
 phloem: 1

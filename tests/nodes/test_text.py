@@ -203,6 +203,8 @@ def test_matching_letters_of_any_script_and_without_case() -> None:
 
 
 def test_a_group_that_is_not_there() -> None:
+    with pytest.raises(SettingError, match="no group 9"):
+        call("text.match", {"text": "a", "pattern": "(a)", "group": "9" * 5000})
     with pytest.raises(SettingError, match="no group year"):
         call("text.match", {"text": "a", "pattern": "(a)", "group": "year"})
 
@@ -239,6 +241,11 @@ def test_a_pattern_that_would_hang_ends_in_an_error(pattern: str) -> None:
             },
         )
     assert time.perf_counter() - began < 5
+
+
+def test_groups_cannot_fill_the_memory() -> None:
+    with pytest.raises(SettingError, match="pieces"):
+        call("text.match", {"text": "a" * 2_000, "pattern": "a" + "(b)?" * 1_000})
 
 
 def test_ordinary_patterns_with_many_counts_are_fine() -> None:

@@ -57,7 +57,8 @@ def test_what_was_put_can_be_got_at_once_and_after_a_restart(cache):
     cache.put(
         b"k", entry("small", "x" * 100_000, None, seconds=1.5, tokens_in=3, tokens_out=4, written=[("file", "a", "b")])
     )
-    for one in (cache, reopened(cache)):
+    for one in (cache, Cache(cache.folder)):
+        cache.flush()
         found = one.get(b"k")
         assert loaded(found) == ["small", "x" * 100_000, None]
         assert (found.seconds, found.tokens_in, found.tokens_out) == (1.5, 3, 4)

@@ -238,7 +238,7 @@ def test_the_net_is_asked_for_before_the_service_hears_of_it():
 
 
 def test_the_service_asks_again_about_where_it_really_goes():
-    with pytest.raises(PermissionNeeded, match="may not connect to example.org"):
+    with pytest.raises(PermissionNeeded, match=r"may not connect to example\.org"):
         ask(context(None, "net=redirecting.net", recorder=Recorder()), "https://redirecting.net/")
 
 

@@ -300,6 +300,17 @@ def test_text_draws_what_is_nested_in_a_node_within_it() -> None:
     ]
 
 
+def test_text_of_bodies_in_bodies_ends_before_it_runs_out_of_room() -> None:
+    body: dict[str, Any] = {"nodes": {"end": {"kind": "a.b@1"}}}
+    for level in range(30):
+        body = {"nodes": {f"level{level}": {"kind": "flow.each@1", "do": body}}}
+    text = as_text(Workflow(nodes={"top": replace(box("flow.each"), extra={"do": body})}))
+    assert "level29" in text
+    assert "… 1 more inside" in text
+    assert "level9" not in text
+    assert all(cell_len(line) <= 80 for line in text.split("\n"))
+
+
 def test_text_survives_a_body_that_cannot_be_read() -> None:
     workflow = Workflow(nodes={"each": replace(box("flow.each"), extra={"do": {"nodes": 3}})})
     assert "(empty)" in as_text(workflow, KINDS)
@@ -507,6 +518,11 @@ def test_svg_spreads_a_layout_whose_cards_would_lie_on_one_another() -> None:
     xs = [at[name][0] for name in layout]
     assert all(150 < right - left < 330 for left, right in itertools.pairwise(xs))
     assert len({at[name][1] for name in layout}) == 1
+
+
+def test_svg_can_set_nodes_anew() -> None:
+    layout = {name: [i * 1000, 0] for i, name in enumerate(BRANCHES.nodes)}
+    assert as_svg(replace(BRANCHES, layout=layout), KINDS, keep_places=False) == as_svg(BRANCHES, KINDS)
 
 
 @pytest.mark.parametrize(

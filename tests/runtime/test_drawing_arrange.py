@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from phloem.runtime.drawing.arrange import Arrangement, Join, Leg, Place, Shape, arrange
 from phloem.runtime.drawing.arrange.crossings import crossings, untangle
 from phloem.runtime.drawing.arrange.layers import layered, near_readers
+from phloem.runtime.drawing.placed import placed
 
-Edges = Sequence[tuple[int, int]]
+Links = Sequence[tuple[int, int]]
 
 
-def shapes_of(count: int, links: Edges, sizes: Sequence[tuple[float, float]] = ()) -> list[Shape]:
+def shapes_of(count: int, links: Links, sizes: Sequence[tuple[float, float]] = ()) -> list[Shape]:
     """Cards with one port on each side, as deep as their links make them."""
     layer = [0] * count
     for source, target in sorted(links, key=lambda one: one[1]):
@@ -25,11 +26,11 @@ def shapes_of(count: int, links: Edges, sizes: Sequence[tuple[float, float]] = (
     return [Shape(w, h, (60.0,), (60.0,), "fill", layer[i]) for i, (w, h) in enumerate(sizes)]
 
 
-def joined(links: Edges) -> list[Join]:
+def joined(links: Links) -> list[Join]:
     return [Join(source, 0, target, 0) for source, target in links]
 
 
-def arranged(count: int, links: Edges) -> Arrangement:
+def arranged(count: int, links: Links) -> Arrangement:
     return arrange(shapes_of(count, links), joined(links))
 
 
@@ -206,3 +207,39 @@ def test_every_link_arrives(seed: int, reach: int) -> None:
             assert leg[0] in reached
             reached.add(leg[-1])
         assert end in reached
+
+
+def in_a_row(count: int, links: Links, shift: float = 0.0) -> Arrangement:
+    """Cards that a person has put in a row, every second one lower by `shift`."""
+    corners = {i: (300.0 * i, shift * (i % 2)) for i in range(count)}
+    return placed(shapes_of(count, links), joined(links), corners)
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0, 70.0])
+def test_a_link_runs_round_cards_that_a_person_put_in_its_way(shift: float) -> None:
+    made = in_a_row(5, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4), (1, 3)], shift)
+    for leg in legs(made):
+        for point in along(leg):
+            assert not any(within(point, place) for place in made.places)
+
+
+def test_links_round_the_same_cards_run_beside_one_another() -> None:
+    made = in_a_row(6, [(0, 4), (1, 5), (0, 3), (2, 5)])
+    level = [(one.source, leg) for one in made.routes for leg in one.legs if leg[0][1] == leg[1][1]]
+    assert len(level) == 4
+    for (one, a), (other, b) in itertools.combinations(level, 2):
+        if one != other and a[0][0] < b[1][0] and b[0][0] < a[1][0]:
+            assert abs(a[0][1] - b[0][1]) >= 10
+
+
+def test_cards_in_one_place_are_drawn_there_if_spreading_cannot_part_them() -> None:
+    made = placed(shapes_of(2, []), [], {0: (0.0, 0.0), 1: (1.0, 1.0)})
+    assert not apart(made.places)
+
+
+def test_what_has_no_place_stands_at_the_side_it_is_joined_from() -> None:
+    made = placed(shapes_of(4, [(2, 0), (1, 3)]), joined([(2, 0), (1, 3)]), {0: (0.0, 0.0), 1: (300.0, 50.0)})
+    first, last, source, reader = made.places
+    assert source.x + source.width < first.x
+    assert reader.x > last.x + last.width
+    assert (source.y, reader.y) == (first.y, last.y)

@@ -138,7 +138,7 @@ def test_a_node_that_is_tried_again_shows_that_it_runs(engine):
         states.append(view.nodes["s"].state)
 
     play(engine, drawn({"s": box("test.stumble", set={"text": "abcd"}, retry=Retry(1, 0))}, o="s.text"), watch=watch)
-    assert [state for before, state in zip([None, *states], states) if state != before] == [
+    assert [state for before, state in zip([None, *states], states, strict=False) if state != before] == [
         "waiting", "running", "retrying", "running", "done",
     ]  # fmt: skip
 

@@ -90,7 +90,7 @@ def agree(shown: Any, given: Any) -> bool:
     """True if a value is the one that an example shows: `...` is any, floats agree to three digits."""
     if shown is ...:
         return True
-    if isinstance(shown, float) and isinstance(given, int | float):
+    if _is_number(shown) and _is_number(given) and float in (type(shown), type(given)):
         return math.isclose(shown, given, rel_tol=1e-3, abs_tol=1e-9)
     if isinstance(shown, dict) and isinstance(given, dict):
         return list(shown) == list(given) and all(agree(shown[key], given[key]) for key in shown)
@@ -100,3 +100,7 @@ def agree(shown: Any, given: Any) -> bool:
         fields = shown.__dataclass_fields__
         return all(agree(getattr(shown, name), getattr(given, name)) for name in fields)
     return type(shown) is type(given) and shown == given
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -572,7 +572,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "huge int": lambda: 10**6000,
     "list of huge": lambda: [10**6000],
     "long key": lambda: {"k" * 10_000_000: 1},
-    "wide": lambda: [[0] * 1000] * 1000,
+    "wide": lambda: [[0] * 1000] * 300,
     "no length": _NoLength,
     "no words": lambda: [_NoWords()],
     "untextual document": lambda: Document(5),  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from phloem.nodes.checks import one_of, whole
 from phloem.nodes.names import check_names, input_ports
-from phloem.nodes.shown import as_json, as_text
+from phloem.nodes.shown import LARGEST_TEXT, as_json, as_text
 from phloem.runtime.declare import In, Out, Setting, node
 from phloem.runtime.errors import InputError, SettingError
 from phloem.runtime.kinds import Example
@@ -192,7 +192,7 @@ def format_(
     """Write a value as JSON text. `lines` writes each item of a list on a line of its own (JSON Lines)."""
     if one_of("style", style, ["compact", "indented", "lines"]) == "lines":
         return "\n".join(as_json(one, sort_keys=sort_keys) for one in (value if isinstance(value, list) else [value]))
-    return as_json(value, 2 if style == "indented" else None, sort_keys=sort_keys)
+    return as_json(value, 2 if style == "indented" else None, sort_keys=sort_keys, most=10 * LARGEST_TEXT)
 
 
 def _listed(settings: Settings, types: Types, port: str = "items") -> PortType:

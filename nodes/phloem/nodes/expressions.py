@@ -47,7 +47,7 @@ class Expression:
             raise InputError(f"{self._with(numbers)} divides by zero") from None
         except (OverflowError, _TooLarge):
             raise InputError(f"{self._with(numbers)} is too large a number") from None
-        except (ValueError, TypeError, statistics.StatisticsError) as error:
+        except (ArithmeticError, ValueError, TypeError) as error:
             raise InputError(f"{self._with(numbers)} has no result: {error}") from None
         except RecursionError:
             raise SettingError("the expression is nested too deeply") from None
@@ -55,12 +55,12 @@ class Expression:
             _numbers.reset(token)
         if self.is_boolean:
             return bool(result)
-        if isinstance(result, complex) or not math.isfinite(result):
+        if isinstance(result, complex) or (isinstance(result, float) and not math.isfinite(result)):
             raise InputError(f"{self._with(numbers)} is not a real number")
         return int(result) if isinstance(result, bool) else result
 
     def _with(self, numbers: Mapping[str, float]) -> str:
-        values = ", ".join(f"{name} = {str(numbers[name])[:40]}" for name in self.names[:6] if name in numbers)
+        values = ", ".join(f"{name} = {_shown(numbers[name])}" for name in self.names[:6] if name in numbers)
         return f"{self.text[:200]} with {values}" if values else self.text[:200]
 
 
@@ -94,7 +94,11 @@ class _Names:
 
 
 class _TooLarge(Exception):
-    pass
+    """A whole number would have more than MOST_BITS."""
+
+
+def _shown(number: float) -> str:
+    return str(number)[:40] if abs(number) < 1e300 else "a number of hundreds of digits"
 
 
 class _Reader(ast.NodeVisitor):
@@ -173,10 +177,17 @@ def _power(a: float, b: float) -> Any:
 
 def _rounded(number: float, digits: float = 0) -> float:
     """Rounded as people do it, halves away from zero, on the number as it is written."""
-    if not math.isfinite(number) or not -300 <= digits <= 300 or digits != int(digits):
+    if not -300 <= digits <= 300 or digits != int(digits):
         raise ValueError("round takes a number and how many digits to keep")
+    if isinstance(number, int) and digits >= 0:
+        return number
     rounded = Decimal(repr(number)).quantize(Decimal(1).scaleb(-int(digits)), ROUND_HALF_UP, _PRECISE)
     return float(rounded) if digits > 0 else int(rounded)
+
+
+def _sum(numbers: tuple[float, ...]) -> float:
+    """Whole for whole numbers, and for others without the errors that add up."""
+    return math.fsum(numbers) if any(isinstance(number, float) for number in numbers) else sum(numbers)
 
 
 def _factorial(number: float) -> int:
@@ -208,7 +219,7 @@ def _of_many(function: Callable[[tuple[float, ...]], float]) -> Callable[..., fl
     return lambda *numbers: function(numbers)
 
 
-_PRECISE: Final = Context(prec=1_000)
+_PRECISE: Final = Context(prec=2_000)
 _TRUTH: Final = "_truth"
 _SIGNS: Final = str.maketrans({"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "≤": "<=", "≥": ">=", "≠": "!="})
 _CONSTANTS: Final = {"pi": math.pi, "e": math.e, "tau": math.tau, "true": True, "false": False}
@@ -235,7 +246,7 @@ _OPERATORS: Final[dict[type[ast.AST], Callable[..., Any]]] = {
 }  # fmt: skip
 _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "abs": abs, "round": _rounded, "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc, "sign": _sign,
-    "min": _of_many(min), "max": _of_many(max), "sum": _of_many(math.fsum), "mean": _of_many(statistics.fmean),
+    "min": _of_many(min), "max": _of_many(max), "sum": _of_many(_sum), "mean": _of_many(statistics.fmean),
     "median": _of_many(statistics.median), "clamp": _clamp,
     "sqrt": math.sqrt, "cbrt": math.cbrt, "exp": math.exp, "log": math.log, "ln": math.log, "log2": math.log2,
     "log10": math.log10, "hypot": math.hypot, "factorial": _factorial, "gcd": _of_whole(math.gcd),

@@ -40,14 +40,15 @@ def _value_type(types: Types) -> PortType:
     ],
 )
 def if_(
-    value: Annotated[Any, In("What to send one way or the other")] = None,
+    value: Annotated[Any, In("What to send one way or the other", maps="along")] = None,
     *,
     when: Annotated[bool, In("Which way to take: then if it is true, else if it is not")],
 ) -> Branches:
     """Send a value one way if something is true, and the other way if it is not.
 
     Only one of the two outputs is lit. Nodes that hang only on the other one are skipped; flow.merge
-    brings the two ways together again.
+    brings the two ways together again. With a list of values and a list of true and false, each item
+    goes its own way.
     """
     return Branches((value, UNLIT) if when else (UNLIT, value))
 
@@ -92,7 +93,7 @@ def _folded(text: str, exact: bool) -> str:
     ],
 )
 def switch(
-    value: Annotated[Any, In("What to send one of the ways")] = None,
+    value: Annotated[Any, In("What to send one of the ways", maps="along")] = None,
     *,
     key: Annotated[Any, In("What decides the way: a text, or a value that reads as one", maps="always")],
     cases: Annotated[list[str], Setting("What the key may be; each case becomes an output", shapes=True)],

@@ -58,12 +58,12 @@ def _sampling(
         Example(
             {
                 "prompt": "Answer the question using only the context.\n\n"
-                "Context:\nThe flying shuttle was invented by John Kay in 1733.\n\n"
-                "Question: When was the flying shuttle invented?",
+                "Context:\nThe price of Bolan is 12 euros. The color of Bolan is red.\n\n"
+                "Question: What is the color of Bolan?",
                 "model": "local:demo",
                 "max_tokens": 16,
             },
-            {"text": "1733"},
+            {"text": "red"},
         )
     ],
 )
@@ -192,11 +192,12 @@ def _conversation(messages: Sequence[Message], prompt: str, system: str) -> list
         Example(
             {
                 "prompt": "Answer the question using only the context.\n\n"
-                "Context:\nVersion 2.4 was released on 14 March 2025.\n\nQuestion: When was version 2.4 released?",
-                "pattern": r"\d{1,2} [A-Z][a-z]+ \d{4}",
+                "Context:\nThe Harbor Museum opens at 9 am. Tickets for the Harbor Museum cost 12 euros.\n\n"
+                "Question: How much do tickets for the Harbor Museum cost?",
+                "pattern": r"\d+ (euros|dollars|pounds)",
                 "model": "local:demo",
             },
-            {"value": "14 March 2025"},
+            {"value": "12 euros"},
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from phloem.nodes.checks import one_of
@@ -11,15 +11,29 @@ from phloem.nodes.sameness import before, same
 from phloem.nodes.shown import as_text
 from phloem.runtime.declare import In, Out, Setting, node
 from phloem.runtime.kinds import Example
+from phloem.runtime.ports import Port, Ports, PortType, type_of_value
 from phloem.runtime.values import Document, Hit, Message
 
+_SIDES: Final = {"a": "The first value", "b": "The value to compare it with"}
 Truth = Annotated[bool, Out("result")]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "in", "starts", "ends", "matches"]
+
+
+def _compare_ports(settings: Mapping[str, Any], types: Mapping[str, PortType]) -> Ports:
+    """Which of the two sides are gone through item by item: those that the operator, or the other side, has one of."""
+    given = {name: types.get(name) or type_of_value(settings.get(name)) for name in ("a", "b")}
+    op = settings.get("op", "=")
+    if op in ("contains", "in"):
+        return Ports()
+    deeper = {"a": given["a"].depth > given["b"].depth, "b": given["b"].depth > given["a"].depth}
+    each = ("a", "b") if op not in ("=", "!=") else [name for name in ("a", "b") if deeper[name]]
+    return Ports({name: Port(name, PortType("any"), _SIDES[name], maps="always") for name in each})
 
 
 @node(
     "logic.compare",
     "Compare",
+    ports=_compare_ports,
     examples=[
         Example({"a": "2", "b": 2}, {"result": True}),
         Example({"a": 0.7, "op": ">=", "b": 0.5}, {"result": True}),
@@ -27,9 +41,9 @@ Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "in", "starts", 
     ],
 )
 def compare(
-    a: Annotated[Any, In("The first value")],
-    b: Annotated[Any, In("The value to compare it with")],
-    op: Annotated[Operator, Setting("How to compare")] = "=",
+    a: Annotated[Any, In(_SIDES["a"])],
+    b: Annotated[Any, In(_SIDES["b"])],
+    op: Annotated[Operator, Setting("How to compare", shapes=True)] = "=",
     ignore_case: Annotated[bool, Setting("Take upper and lower case as the same")] = False,
 ) -> Truth:
     """Compare two values.
@@ -42,6 +56,9 @@ def compare(
     A number and a text that reads as a number are compared as numbers, so "2" equals 2 and "10" is more
     than 9; two texts are always compared as texts, so "10" comes before "9". The texts true and false
     equal the booleans. Documents, hits and messages are compared by their text. Null equals only null.
+
+    A list is compared item by item, and gives a list of results, but for `contains` and `in`, which look
+    into it, and `=` and `!=` between two lists.
     """
     one_of("op", op, list(_OPERATORS))
     if op == "matches":

@@ -12,7 +12,7 @@ from phloem.runtime.words import or_list
 
 __all__ = ["check_names", "input_ports"]
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*\Z"
 _MOST: Final = 200
 
 
@@ -24,7 +24,7 @@ def check_names(names: Iterable[str], what: str, *, taken: Iterable[str] = ()) -
     found = list(names)
     reserved = set(taken)
     for name in found:
-        if not _NAME.match(name):
+        if not re.match(_NAME, name):
             raise SettingError(
                 f"{what} {name[:60]!r} cannot be the name of a port",
                 hint="A name begins with a letter or _, and goes on with letters, digits, _ and -.",

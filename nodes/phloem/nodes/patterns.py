@@ -27,12 +27,11 @@ MOST_REPEATED: Final = 10_000
 SECONDS: Final = 1.0
 SECONDS_PER_CHARACTER: Final = 1e-6
 
-_LITERAL: Final = re.compile(rf"(?:[^|()\[\]{{}}?*+.^$\\]|\\.){{{LONGEST_LITERAL + 1}}}", re.DOTALL)
-_CALLS_ITSELF: Final = re.compile(r"\(\?(?:R|&|P>|[+-]?\d)")
-_TOKEN: Final = re.compile(
-    r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|(?P<open>\((?:\?(?:P?<\w+>|<?[=!]|[^:)(<]*:|>|\|))?)|(?P<close>\))"
-    r"|(?P<or>\|)|\{(?P<least>\d+)(?:,\d*)?\}[?+]?|[*+?][?+]?|.",
-    re.DOTALL,
+_LITERAL: Final = rf"(?s)(?:[^|()\[\]{{}}?*+.^$\\]|\\.){{{LONGEST_LITERAL + 1}}}"
+_CALLS_ITSELF: Final = r"\(\?(?:R|&|P>|[+-]?\d)"
+_TOKEN: Final = (
+    r"(?s)\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|(?P<open>\((?:\?(?:P?<\w+>|<?[=!]|[^:)(<]*:|>|\|))?)|(?P<close>\))"
+    r"|(?P<or>\|)|\{(?P<least>\d+)(?:,\d*)?\}[?+]?|[*+?][?+]?|."
 )
 
 
@@ -44,7 +43,7 @@ def compiled(pattern: str, *, plain: bool = False, ignore_case: bool = False) ->
     if len(pattern) > LONGEST:
         raise SettingError(f"the pattern is longer than {LONGEST:,} characters")
     source = regex.escape(pattern, special_only=True, literal_spaces=True) if plain else pattern
-    if _LITERAL.search(source):
+    if re.search(_LITERAL, source):
         raise SettingError(f"the pattern has a piece of plain text longer than {LONGEST_LITERAL:,} characters")
     if not plain:
         _check(source)
@@ -75,7 +74,7 @@ def found(pattern: regex.Pattern[str], text: str) -> Iterator[regex.Match[str]]:
 
 def _check(pattern: str) -> None:
     """Refuse what would take memory or time before the clock starts."""
-    if _CALLS_ITSELF.search(pattern):
+    if re.search(_CALLS_ITSELF, pattern):
         raise SettingError(f"the pattern {_short(pattern)} calls itself, which is not available")
     counts = re.findall(r"\{(\d+)[,}]", pattern)
     endless = any(len(count) > 9 for count in counts)
@@ -86,7 +85,7 @@ def _check(pattern: str) -> None:
 def _length(pattern: str) -> int:
     """The number of characters, classes and so on that the pattern has when its least repetitions are written out."""
     totals, group = [0], 1
-    for token in _TOKEN.finditer(pattern):
+    for token in re.finditer(_TOKEN, pattern):
         if token["open"]:
             totals.append(0)
             group = 0

@@ -20,7 +20,7 @@ from phloem.runtime.values import Document, Hit, Message
 
 __all__ = ["before", "identity", "same"]
 
-_NUMBER: Final = re.compile(r"\s*[+-]?\d{1,300}(?:\.\d{0,300})?(?:[eE][+-]?\d{1,3})?\s*\Z")
+_NUMBER: Final = r"\s*[+-]?\d{1,300}(?:\.\d{0,300})?(?:[eE][+-]?\d{1,3})?\s*\Z"
 _BOOLEANS: Final = {"true": True, "false": False}
 
 
@@ -74,7 +74,7 @@ def _read_as(text: str, other: object) -> Any:
     """A text as the number or boolean that it says, if the other is one."""
     if isinstance(other, bool):
         return _BOOLEANS.get(text.strip().lower(), text)
-    if isinstance(other, int | float) and _NUMBER.match(text):
+    if isinstance(other, int | float) and re.match(_NUMBER, text):
         return float(text) if re.search(r"[.eE]", text) else int(text)
     return text
 

@@ -39,10 +39,10 @@ def as_text(value: object) -> str:
     return str(value)
 
 
-def as_json(value: object, indent: int | None = None, *, sort_keys: bool = False) -> str:
-    """The JSON text of `value`; InputError if that is longer than LARGEST_TEXT, or nested too deeply."""
-    if weigh(value, LARGEST_TEXT) > LARGEST_TEXT:
-        raise InputError(f"the value is too large to write as text (more than {LARGEST_TEXT:,} characters)")
+def as_json(value: object, indent: int | None = None, *, sort_keys: bool = False, most: int = LARGEST_TEXT) -> str:
+    """The JSON text of `value`; InputError if that has more than about `most` characters, or is nested too deeply."""
+    if weigh(value, most) > most:
+        raise InputError(f"the value is too large to write as text (more than {most:,} characters)")
     try:
         return json.dumps(json_form(value), ensure_ascii=False, indent=indent, sort_keys=sort_keys)
     except RecursionError:

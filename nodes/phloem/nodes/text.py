@@ -13,18 +13,21 @@ from phloem.nodes.patterns import compiled as compiled_pattern
 from phloem.nodes.patterns import found as matches_of
 from phloem.nodes.pieces import MOST_PIECES, check_count, pieces, pieces_of_characters
 from phloem.nodes.shown import LARGEST_TEXT
-from phloem.nodes.templates import compiled as compiled_template
 from phloem.runtime.declare import In, Out, Setting, node
 from phloem.runtime.errors import InputError, SettingError
 from phloem.runtime.kinds import Example
 from phloem.runtime.ports import Json, Ports, PortType
 
+Language = Annotated[str, Setting("The language, such as en or de, for the abbreviations in sentences")]
+
 
 def _template_ports(settings: Mapping[str, Any], types: Mapping[str, PortType]) -> Ports:
+    from phloem.nodes.templates import compiled
+
     source = settings.get("template")
     if not isinstance(source, str):
         return Ports()
-    found = compiled_template(source)
+    found = compiled(source)
     fields = check_names(found.fields, "the field", taken=["template"])
     each = set(fields) - found.whole
     return Ports(input_ports(fields, PortType("any"), "A field of the template", optional=found.optional, each=each))
@@ -66,7 +69,9 @@ def template(
     A list linked to a field that is only written makes one text per item. A field that the template goes
     through, counts, joins or shows with `| tojson` takes the list as a whole.
     """
-    return compiled_template(template).render(fields)
+    from phloem.nodes.templates import compiled
+
+    return compiled(template).render(fields)
 
 
 @node(
@@ -93,7 +98,7 @@ def split(
     overlap: Annotated[int, Setting("How many of them a piece repeats from the one before", ge=0)] = 0,
     separator: Annotated[str, Setting("What stands between parts, by separator", multiline=True)] = ",",
     longest: Annotated[int, Setting("No piece has more characters than this; 0 for no limit", ge=0)] = 0,
-    language: Annotated[str, Setting("The language, such as en or de, for the abbreviations in sentences")] = "en",
+    language: Language = "en",
 ) -> Annotated[list[str], Out("pieces")]:
     """Cut a text into pieces of so many sentences, words, paragraphs, lines or characters.
 
@@ -253,7 +258,7 @@ def match(
         raise SettingError("the pattern is empty")
     expression = compiled_pattern(pattern, plain=plain, ignore_case=ignore_case)
     names = {number: name for name, number in expression.groupindex.items()}
-    wanted: str | int = int(group) if group.isdecimal() else group
+    wanted: str | int = int(group) if group.isdecimal() and len(group) < 6 else group
     if wanted not in names.values() and wanted not in range(expression.groups + 1):
         raise SettingError(f"the pattern has no group {group}", hint=f"It has {expression.groups} in round brackets.")
     matches, groups = [], []
@@ -262,7 +267,7 @@ def match(
         groups.append({names.get(number, str(number)): value for number, value in enumerate(one.groups(), 1)})
         if len(matches) == count:
             break
-        check_count(len(matches))
+        check_count(len(matches) * max(expression.groups, 1))
     return Matches(matches, bool(matches), matches[0] if matches else "", groups)
 
 
@@ -281,6 +286,7 @@ def slice_(
     unit: Annotated[
         Literal["characters", "words", "lines", "sentences", "paragraphs"], Setting("What to count")
     ] = "characters",
+    language: Language = "en",
 ) -> Annotated[str, Out("text")]:
     """Keep a part of a text, counted in characters, words, lines, sentences or paragraphs.
 
@@ -291,7 +297,7 @@ def slice_(
     first, stop = whole("start", start), None if end is None else whole("end", end)
     if unit == "characters":
         return text[first:stop]
-    spans = _UNITS[one_of("unit", unit, ["characters", *_UNITS])](text, "en")[first:stop]
+    spans = _UNITS[one_of("unit", unit, ["characters", *_UNITS])](text, language)[first:stop]
     return text[spans[0][0] : spans[-1][1]] if spans else ""
 
 
@@ -309,7 +315,7 @@ class Counts(NamedTuple):
 )
 def count(
     text: Annotated[str, In("The text to measure")],
-    language: Annotated[str, Setting("The language, such as en or de, for the abbreviations in sentences")] = "en",
+    language: Language = "en",
 ) -> Counts:
     """Count the characters, words, sentences and lines of a text.
 

@@ -17,10 +17,11 @@ Span = tuple[int, int]
 WINDOW: Final = 10_000
 """Characters given to the segmenter at a time: it is linear on prose, but quadratic on some nonsense."""
 
-_WORD: Final = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿]|[^\s぀-ヿ㐀-䶿一-鿿豈-﫿]+")
-_LINE_END: Final = re.compile(r"\r\n|\n|\r")
-_BLANK_LINES: Final = re.compile(r"(?:\r\n|\n|\r)[^\S\r\n]*(?:\r\n|\n|\r)\s*")
-_LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+# Patterns are left as text, which re compiles once on first use: that keeps this cheap to import.
+_WORD: Final = r"[぀-ヿ㐀-䶿一-鿿豈-﫿]|[^\s぀-ヿ㐀-䶿一-鿿豈-﫿]+"
+_LINE_END: Final = r"\r\n|\n|\r"
+_BLANK_LINES: Final = r"(?:\r\n|\n|\r)[^\S\r\n]*(?:\r\n|\n|\r)\s*"
+_LONE_SURROGATE: Final = r"[\ud800-\udfff]"
 
 
 def sentences(text: str, language: str = "en") -> list[Span]:
@@ -30,7 +31,7 @@ def sentences(text: str, language: str = "en") -> list[Span]:
     """
     import sentencex  # type: ignore[import-untyped]
 
-    given = _LONE_SURROGATE.sub("\ufffd", text)
+    given = re.sub(_LONE_SURROGATE, "\ufffd", text)
     found: list[Span] = []
     start = begin = 0
     while begin < len(given):
@@ -47,18 +48,18 @@ def sentences(text: str, language: str = "en") -> list[Span]:
 
 def words(text: str) -> list[Span]:
     """The words: what stands between white space, and each character by itself in Chinese and Japanese."""
-    return [match.span() for match in _WORD.finditer(text)]
+    return [match.span() for match in re.finditer(_WORD, text)]
 
 
 def lines(text: str) -> list[Span]:
     """The lines, empty ones among them, without what ends them; a text that ends in a line end has no line after it."""
-    found = list(_between(text, _LINE_END.finditer(text)))
+    found = list(_between(text, re.finditer(_LINE_END, text)))
     return found[:-1] if found and found[-1][0] == len(text) else found
 
 
 def paragraphs(text: str) -> list[Span]:
     """What stands between blank lines."""
-    return _trimmed(text, _between(text, _BLANK_LINES.finditer(text)))
+    return _trimmed(text, _between(text, re.finditer(_BLANK_LINES, text)))
 
 
 def parts(text: str, separator: str) -> list[Span]:

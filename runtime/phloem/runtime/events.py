@@ -191,6 +191,8 @@ def from_json(data: Mapping[str, Any]) -> Event:
 
 def preview(value: Any, length: int = PREVIEW_LENGTH) -> Preview:
     """The beginning of any value, at a cost that does not grow with it; whatever the value is, never an error."""
+    if type(value) is str:
+        return Preview("text", value[:length], len(value))
     try:
         return _preview(value, length)
     except Exception:
@@ -200,8 +202,6 @@ def preview(value: Any, length: int = PREVIEW_LENGTH) -> Preview:
 
 def _preview(value: Any, length: int) -> Preview:
     kind = type(value)
-    if kind is str:
-        return Preview("text", value[:length], len(value))
     if kind is int or kind is float:
         return Preview("number", _number(value)[:length], 1)
     if kind is bool:
@@ -232,7 +232,10 @@ def _sketch(value: Any, length: int) -> str:
     if isinstance(value, int | float):
         return _number(value)[:length]
     if isinstance(value, dict):
-        parts = _sketch_items(((f"{_key(key, length)}: ", item) for key, item in value.items()), length - 2)
+        items = (
+            (f'"{key[:length]}": ' if type(key) is str else _key(key, length), item) for key, item in value.items()
+        )
+        parts = _sketch_items(items, length - 2)
         return f"{{{parts}}}"[:length]
     if isinstance(value, list | tuple):
         return f"[{_sketch_items((('', item) for item in value), length - 2)}]"[:length]
@@ -254,7 +257,7 @@ def _sketch_items(items: Any, length: int) -> str:
 
 
 def _key(key: Any, length: int) -> str:
-    return f'"{key[:length]}"' if isinstance(key, str) else _sketch(key, length)
+    return f"{_sketch(key, length)}: "
 
 
 def _number(value: float) -> str:

@@ -39,11 +39,15 @@ def installed(home: Home) -> Offers:
 
 
 def _folders() -> list[list[object]]:
-    """The folders on the import path, each with when something was last put into or taken out of it."""
+    """The folders on the import path, each with when something was last put into or taken out of it.
+
+    The current folder is left out: nobody installs packages there, and it changes all the time.
+    """
     found: list[list[object]] = []
     for name in sys.path:
         try:
-            found.append([name, Path(name or ".").stat().st_mtime_ns])
+            if name and name != str(Path.cwd()):
+                found.append([name, Path(name).stat().st_mtime_ns])
         except OSError:
             continue
     return found

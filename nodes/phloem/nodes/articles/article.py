@@ -9,7 +9,7 @@ one rule fewer, and in the end take the attempt that kept most.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from phloem.nodes.articles.choose import choose
@@ -29,11 +29,10 @@ _KEEPS_ITS_TAG: Final = frozenset({"div", "article", "section", "p", "ol", "ul"}
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """An article's text, what the page says about it, and whether it is only the page's visible text."""
+    """An article's text, and what the page says about it."""
 
     text: str
-    facts: Facts = field(default_factory=Facts)
-    whole_page: bool = False
+    facts: Facts
 
 
 def read_article(html: str, *, base: str = "", links: bool = False) -> Article:
@@ -46,17 +45,15 @@ def read_article(html: str, *, base: str = "", links: bool = False) -> Article:
     facts = facts_of(page)
     base = page.base(base)
     root, byline = _find(page, facts)
-    text = render(root, base if links else None) if root is not None else ""
-    facts = facts.with_author(byline)
-    if text:
-        return Article(text, facts)
-    return Article(render(page.body, base if links else None), facts, whole_page=True)
+    links_from = base if links else None
+    text = render(root, links_from) if root is not None else ""
+    return Article(text or render(page.body, links_from), facts.with_author(byline))
 
 
 def page_text(html: str, *, base: str = "", links: bool = False) -> Article:
     """All the text that can be seen on a page, menus and all, laid out as `read_article` does."""
     page = parse_page(html)
-    return Article(render(page.body, page.base(base) if links else None), facts_of(page), whole_page=True)
+    return Article(render(page.body, page.base(base) if links else None), facts_of(page))
 
 
 def _find(page: Page, facts: Facts) -> tuple[Element | None, str]:

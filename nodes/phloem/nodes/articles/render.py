@@ -94,7 +94,8 @@ class _Writer:
             leave.block = not self._in_row
         elif tag in _BLOCKS:
             leave.block = True
-            self._break(self._lines_about(tag))
+            if not self._marker:
+                self._break(self._lines_about(tag))
             self._open_block(element, leave)
         elif tag == "a" and links_from is not None:
             leave.link = _target(links_from, element)
@@ -113,6 +114,7 @@ class _Writer:
             self._rows.pop()
         if left.block:
             self._marker = "" if tag == "li" or tag in HEADINGS else self._marker
+            self._gap = min(self._gap, 1) if tag == "li" else self._gap
             self._break(self._lines_about(tag))
 
     def result(self) -> str:

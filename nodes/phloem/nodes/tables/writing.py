@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from phloem.nodes.shown import as_json, as_text
+from phloem.nodes.shown import LARGEST_TEXT, as_json, as_text
 from phloem.runtime.errors import SettingError
 
 __all__ = ["WRITERS"]
@@ -33,7 +33,7 @@ def json_lines_text(rows: Sequence[Row], columns: Sequence[str], delimiter: str)
 
 
 def json_text(rows: Sequence[Row], columns: Sequence[str], delimiter: str) -> str:
-    return as_json([_picked(row, columns) for row in rows], indent=2) + "\n"
+    return as_json([_picked(row, columns) for row in rows], indent=2, most=10 * LARGEST_TEXT) + "\n"
 
 
 def markdown_text(rows: Sequence[Row], columns: Sequence[str], delimiter: str) -> str:

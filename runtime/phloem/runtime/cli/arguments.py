@@ -95,6 +95,9 @@ def _show(command: argparse.ArgumentParser) -> None:
         "--as", dest="form", choices=["text", "mermaid", "svg"], help="the form (default: text, or by OUT's name)"
     )
     command.add_argument("-o", "--output", metavar="OUT", help="write to this file instead of stdout")
+    command.add_argument(
+        "--arrange", action="store_true", help="place the nodes anew instead of where the file has them"
+    )
 
 
 def _fmt(command: argparse.ArgumentParser) -> None:

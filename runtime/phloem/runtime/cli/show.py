@@ -22,8 +22,11 @@ def main(given: argparse.Namespace) -> int:
 
     out = Path(given.output) if given.output else None
     form = given.form or (_BY_SUFFIX.get(out.suffix, "text") if out else "text")
-    draw = {"text": drawing.as_text, "mermaid": drawing.as_mermaid, "svg": drawing.as_svg}[form]
-    text = draw(load(given.file).workflow, installed_catalogue(Home.default()))
+    workflow, catalogue = load(given.file).workflow, installed_catalogue(Home.default())
+    if form == "svg":
+        text = drawing.as_svg(workflow, catalogue, keep_places=not given.arrange)
+    else:
+        text = (drawing.as_mermaid if form == "mermaid" else drawing.as_text)(workflow, catalogue)
     if out is None:
         print(text.rstrip("\n"))
         return 0

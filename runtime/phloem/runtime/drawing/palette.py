@@ -34,7 +34,7 @@ class Palette:
 
 _FAMILIES: Final = {
     "text": "text", "data": "json", "math": "number", "logic": "boolean", "flow": "vector", "files": "file",
-    "web": "image", "llm": "message", "store": "collection",
+    "web": "image", "llm": "message", "store": "collection", "table": "document",
 }  # fmt: skip
 
 

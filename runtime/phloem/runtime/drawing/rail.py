@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 __all__ = ["Stop", "rail", "reading_order"]
@@ -36,17 +37,13 @@ def rail(
     order: Sequence[int], sources: Sequence[Sequence[int]], signs: Mapping[int, str], most: int
 ) -> list[Stop] | None:
     """The rail beside the items in `order`, each drawn with its sign; None if it took more than `most` lanes."""
-    left = [0] * len(sources)
-    for before in sources:
-        for source in before:
-            left[source] += 1
+    left: Counter[int | None] = Counter(source for before in sources for source in before)
     lanes: list[int | None] = []
     stops: list[Stop] = []
     for item in order:
-        joined = [at for at, open_item in enumerate(lanes) if open_item is not None and open_item in sources[item]]
-        for at in joined:
-            left[lanes[at] or 0] -= 1
-        ending = [at for at in joined if not left[lanes[at] or 0]]
+        joined = [at for at, source in enumerate(lanes) if source is not None and source in sources[item]]
+        left.subtract(sources[item])
+        ending = [at for at in joined if not left[lanes[at]]]
         own = ending[0] if ending else next((at for at, one in enumerate(lanes) if one is None), len(lanes))
         if own == len(lanes):
             lanes.append(None)

@@ -42,7 +42,7 @@ def _drawn(workflow: Workflow, catalogue: Catalogue | None, width: int, depth: i
         return
     if heading:
         yield ""
-    order, stops = _railed(picture, shown)
+    order, stops = _railed(picture, shown, min(width // 8, _MOST_LANES))
     side = max(len(part) for stop in stops for part in stop) + 2
     ids = min(max(_cells(picture.boxes[index].id) for index in shown), _LONGEST_ID)
     sources = _sources(picture)
@@ -52,14 +52,22 @@ def _drawn(workflow: Workflow, catalogue: Catalogue | None, width: int, depth: i
         yield first.ljust(side) + head
         for line in details:
             yield after.ljust(side) + line
-        if box.inside is not None and depth < _DEEPEST:
+        if box.inside is not None:
             before = f"{after.ljust(side)}  ┊ "
-            for line in _drawn(box.inside, catalogue, max(width - len(before), _NARROWEST), depth + 1):
+            for line in _nested(box.inside, catalogue, width - len(before), depth + 1):
                 yield before + line
 
 
-def _railed(picture: Picture, shown: Sequence[int]) -> tuple[list[int], list[Stop]]:
-    """The boxes in the order of reading, and what stands left of each."""
+def _nested(inside: Workflow, catalogue: Catalogue | None, width: int, depth: int) -> Iterator[str]:
+    """The workflow in a node, or where it lies too deep to be drawn, how large it is."""
+    if depth > _DEEPEST or width < _NARROWEST:
+        yield cut_cells(f"… {len(inside.nodes)} more inside", width)
+    else:
+        yield from _drawn(inside, catalogue, width, depth)
+
+
+def _railed(picture: Picture, shown: Sequence[int], lanes: int) -> tuple[list[int], list[Stop]]:
+    """The boxes in the order of reading, and what stands left of each: a rail, unless it took more lanes than that."""
     count = len(picture.boxes)
     sources: list[list[int]] = [[] for _ in range(count)]
     for one in picture.links:
@@ -68,7 +76,7 @@ def _railed(picture: Picture, shown: Sequence[int]) -> tuple[list[int], list[Sto
     order = [index for index in reading_order(count, sources) if not picture.boxes[index].missing]
     order.sort(key=lambda index: {"input": 0, "node": 1, "output": 2}[picture.boxes[index].role])
     signs = {index: "◌" if (box := picture.boxes[index]).disabled else _SIGNS[box.role] for index in shown}
-    stops = rail(order, sources, signs, _MOST_LANES)
+    stops = rail(order, sources, signs, lanes)
     return order, stops if stops is not None else [(signs[index], "") for index in order]
 
 

@@ -117,7 +117,7 @@ class Repeat:
     @property
     def size(self) -> int:
         """llama.cpp writes a repetition out as often as it may happen."""
-        return 1 + ((self.least if self.most is None else self.most) + 1) * self.item.size
+        return 1 + max(1, self.least if self.most is None else self.most) * self.item.size
 
     @property
     def empty(self) -> bool:
