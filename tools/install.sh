@@ -45,6 +45,6 @@ export CMAKE_ARGS CMAKE_BUILD_PARALLEL_LEVEL
 
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 echo "installing phloem${extras:+ with $extras} into $folder (the first time on a machine, llama.cpp is compiled: some minutes)"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25"
-"$folder/bin/python" -m pip install --quiet --constraint constraints.txt --editable ".${extras:+[$extras]}"
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check --upgrade "pip>=25"
+"$folder/bin/python" -m pip install -qq --constraint constraints.txt --editable ".${extras:+[$extras]}"
 touch "$folder/ready"

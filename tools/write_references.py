@@ -71,9 +71,9 @@ def _port(port: Port) -> str:
 
 
 def _example(example: Example) -> list[str]:
-    given = json.dumps(json_form(dict(example.inputs)), ensure_ascii=False, indent=1)
+    given = json.dumps(json_form(dict(example.inputs)), ensure_ascii=False)
     came = {name: "…" if value is ... else json_form(value) for name, value in example.outputs.items()}
-    return ["```", given, "→", json.dumps(came, ensure_ascii=False, indent=1), "```"]
+    return ["```", given, "→", json.dumps(came, ensure_ascii=False), "```"]
 
 
 def references() -> dict[Path, str]:
