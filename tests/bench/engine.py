@@ -145,11 +145,11 @@ def cache(processes: int, rounds: int) -> list[Series]:
 Part = Callable[[int, int], list[Series]]
 
 PARTS: Final[dict[str, tuple[Part, int, int]]] = {
-    "graphs": (graphs, 3, 4),
+    "graphs": (graphs, 2, 5),
     "waiting": (waiting, 1, 3),
     "payload": (payload, 3, 3),
     "list": (lists, 1, 3),
-    "cache": (cache, 1, 3),
+    "cache": (cache, 1, 2),
 }
 """Each part with the number of fresh processes and of rounds after the first that it takes by itself."""
 

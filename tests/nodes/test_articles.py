@@ -202,7 +202,7 @@ def test_the_language_is_found() -> None:
         ("<ul><li>a<li>b<ul><li>c</ul><li>d</ul>e", "- a\n- b\n  - c\n- d\n\ne"),
         ("<ol><li>a<li><p>b</p></ol>", "1. a\n2. b"),
         ("<ul><li></li><li>a</li></ul>", "- a"),
-        ("<pre>a\n  b\n\nc</pre>d", "a\n  b\n\nc\n\nd"),
+        ("x<pre>\n\na\n  b\n\n\n<b>c</b>\n\n</pre>d", "x\n\na\n  b\n\n\nc\n\nd"),
         ("<table><tr><td>a<td>b<tr><td>c<td>d</table>", "a | b\nc | d"),
         ("<table><tr><td><p>a</p><p>b</p></td><td>c</td></tr></table>", "a b | c"),
         ("<table><tr><td><ul><li>a</ul><td>b</table>", "- a\n\nb"),
@@ -226,6 +226,10 @@ def test_links_keep_where_they_lead_if_that_is_wanted() -> None:
     )
     assert page_text(page, links=True).text == "See [the loom](https://b.org/c/d?e=f), below, write, ."
     assert page_text(page).text == "See the loom, below, write, ."
+    page = (
+        "<ul><li><a href='http://a.org'>a</a> b</ul><h2><a href='http://b.org'><p>c</p></a></h2><a href='http://c.org'>"
+    )
+    assert page_text(page, links=True).text == "- [a](http://a.org) b\n\n## [c](http://b.org)"
 
 
 # Links and feeds

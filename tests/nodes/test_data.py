@@ -349,7 +349,11 @@ def test_flattening() -> None:
 def test_ranges() -> None:
     assert call("data.range", {"end": 0}) == []
     assert call("data.range", {"start": 3, "end": 0, "step": -1}) == [3, 2, 1]
-    for inputs, words in (({"end": 1, "step": 0}, "never end"), ({"end": 10**9}, "the most is")):
+    for inputs, words in (
+        ({"end": 1, "step": 0}, "never end"),
+        ({"end": 10**9}, "the most is"),
+        ({"end": 1e300}, "beyond all bounds"),
+    ):
         with pytest.raises(SettingError, match=words):
             call("data.range", inputs)
 

@@ -19,6 +19,7 @@ from phloem.nodes.services.models import make
 from phloem.nodes.services.models.chat import CHATML, conversation
 from phloem.nodes.services.models.gguf import read_header
 from phloem.nodes.services.models.llama import TextModel
+from phloem.nodes.services.models.owner import Stopped
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.service import LocalModels
 from phloem.nodes.services.models.shelf import MOST
@@ -100,7 +101,9 @@ def test_a_model_answers_a_prompt(models: LocalModels) -> None:
 
 def test_an_answer_comes_in_pieces_while_it_is_written(models: LocalModels) -> None:
     async def pieces() -> list[str]:
-        stream = models.generate("local:demo", "Repeat: The price of Bolan is 12 euros.", Sampling(max_tokens=40), lambda r, w: None)
+        stream = models.generate(
+            "local:demo", "Repeat: The price of Bolan is 12 euros.", Sampling(max_tokens=40), lambda r, w: None
+        )
         return [piece async for piece in stream]
 
     found = asyncio.run(pieces())
@@ -420,7 +423,7 @@ def test_texts_that_mean_alike_have_vectors_that_point_alike(models: LocalModels
 
 
 def test_vectors_have_length_1_and_come_in_order(models: LocalModels) -> None:
-    texts = [f"Text number {number} is about {number * 'very '}little." for number in range(150)]
+    texts = [f"Text number {number}." for number in range(150)]
     found = vectors(models, texts)
     assert len(found) == 150
     assert all(abs(dot(one, one) - 1) < 1e-6 for one in found)
@@ -442,7 +445,7 @@ def test_nothing_gives_nothing_and_an_empty_text_a_vector(models: LocalModels) -
 
 
 def test_a_long_text_is_the_mean_of_its_parts_and_not_only_its_beginning(models: LocalModels) -> None:
-    looms, bread = "Looms weave cloth from yarn. " * 100, "Bread is baked from flour and water. " * 100
+    looms, bread = "Looms weave cloth from yarn. " * 60, "Bread is baked from flour and water. " * 60
     both, first, last = vectors(models, [looms + bread, looms, bread])
     assert dot(both, first) > 0.5
     assert dot(both, last) > 0.5
@@ -503,15 +506,13 @@ def test_a_cancelled_call_stops_the_model(fresh: LocalModels, tmp_path: Path) ->
 def test_a_prompt_that_is_being_read_can_be_stopped_in_the_middle(tmp_path: Path) -> None:
     path = talkative(tmp_path / "talkative.gguf")
     model = TextModel("talkative", path, read_header(path))
-    prompt = model.prompt("The river is long. " * 500, marks=False)
+    prompt = model.prompt("The river is long. " * 180, marks=False)
     began = time.perf_counter()
     model._read(prompt)
     whole = time.perf_counter() - began
     model._read_before = []
     threading.Timer(whole / 10, model.stop).start()
     began = time.perf_counter()
-    from phloem.nodes.services.models.owner import Stopped
-
     with pytest.raises(Stopped):
         model._read(prompt)
     assert time.perf_counter() - began < whole / 2
@@ -601,7 +602,7 @@ def test_several_loops_and_threads_may_ask_at_once(models: LocalModels) -> None:
 def test_a_long_list_of_texts_lets_others_in_between(models: LocalModels) -> None:
     async def both() -> tuple[float, float]:
         began = time.perf_counter()
-        many = asyncio.ensure_future(models.embed("local:minilm", ["A short text about rivers."] * 400))
+        many = asyncio.ensure_future(models.embed("local:minilm", ["A short text about rivers."] * 200))
         await asyncio.sleep(0.05)
         await models.embed("local:minilm", ["One."])
         one = time.perf_counter() - began
@@ -619,7 +620,7 @@ def test_models_that_were_not_used_for_long_make_room(fresh: LocalModels, tmp_pa
         path.write_bytes(DEMO.read_bytes())
         paths.append(path)
         assert written(fresh, PRICE, f"local:{path}", max_tokens=16) == "12 euros"
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("phloem local:")]
+    names = [thread.name for thread in threading.enumerate() if str(tmp_path) in thread.name]
     assert len(fresh._shelf._owners) <= MOST
     assert len(names) <= MOST + 1
     assert written(fresh, PRICE, f"local:{paths[0]}", max_tokens=16) == "12 euros"

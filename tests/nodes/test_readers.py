@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 import zipfile
+import zlib
 from typing import Any
 
 import pytest
@@ -70,10 +71,10 @@ def test_titles() -> None:
     ("data", "words"),
     [
         (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-        (b"\xff\xd8\xff\xe0", "a JPEG image"),
-        (b"ID3\x04", "an MP3 sound"),
+        (b"\xff\xd8\xff\xe0\0", "a JPEG image"),
+        (b"ID3\x04\0\0\0", "an MP3 sound"),
         (b"\0\0\0\x20ftypisom", "a film"),
-        (b"\x7fELF\x02", "a program"),
+        (b"\x7fELF\x02\x01\0", "a program"),
         (b"GGUF\x03\0\0\0", "a language model"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b"SQLite format 3\0", "an SQLite database"),
@@ -253,6 +254,32 @@ def test_documents_that_are_broken_or_bombs_end_in_a_clear_error(data: bytes, na
         read(data, name)
     assert caught.value.message
     assert time.perf_counter() - began < 10
+
+
+def test_a_text_is_a_text_whatever_it_begins_with() -> None:
+    for start in ("ID3 tags", "MZ is a mark", "RIFF", "BZh", "GIF8", "%PDF is a format", "On %PDF- files"):
+        assert read(f"{start} and more é".encode()).text.startswith(start)
+    assert read(b"x" * 4095 + "é".encode() * 9).metadata["format"] == "text"
+
+
+def test_a_member_that_lies_about_its_size_is_not_unpacked() -> None:
+    import struct
+    import tracemalloc
+
+    honest = papers.zipped({"word/document.xml": b"\0" * 290_000_000, "[Content_Types].xml": "", "_rels/.rels": ""})
+    place = honest.index(b"PK\x01\x02")
+    lying = bytearray(honest)
+    for header, offset in ((0, 22), (place, 24)):
+        lying[header + offset : header + offset + 4] = struct.pack("<I", 1000)
+        crc = zlib.crc32(b"\0" * 1000)
+        lying[header + offset - 8 : header + offset - 4] = struct.pack("<I", crc)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read(bytes(lying), "a.docx")
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_entities_never_read_other_files() -> None:

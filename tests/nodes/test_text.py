@@ -34,7 +34,8 @@ def test_splitting_knows_abbreviations() -> None:
 def test_splitting_knows_other_languages() -> None:
     assert split("これは文です。これも文です！", language="ja") == ["これは文です。", "これも文です！"]
     assert split("Das ist z. B. ein Satz. Noch einer.", language="de") == ["Das ist z. B. ein Satz.", "Noch einer."]
-    assert split("One. Two.", language="no such language") == ["One.", "Two."]
+    for language in ("no such language", "", "é\ud800"):
+        assert split("One. Two.", language=language) == ["One.", "Two."]
 
 
 def test_pieces_are_cut_out_of_the_text_as_it_stands() -> None:

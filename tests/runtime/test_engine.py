@@ -17,6 +17,7 @@ from phloem.runtime.engine import run_to_end
 from phloem.runtime.errors import CheckError, ConfigError, DocumentError, InputError, PermissionNeeded
 from phloem.runtime.grants import Grant
 from phloem.runtime.runs import Result
+from phloem.runtime.threads import Threads
 from support import kinds_for_tests as kinds
 from support.kinds_for_tests import CALLS
 from support.playing import box, drawn, given, play
@@ -233,7 +234,8 @@ def test_an_engine_may_be_closed_twice_and_before_anything_ran(home):
 def test_an_engine_closed_in_the_middle_of_a_run_ends_it(home):
     """Work that waits for a thread is given up; the run must not wait for it for ever."""
     engine = Engine(home, catalogue=kinds.catalogue())
-    nodes = {f"n{index}": box("test.block", set={"x": index, "seconds": 0.05}) for index in range(70)}
+    engine.threads = Threads(2)
+    nodes = {f"n{index}": box("test.block", set={"x": index, "seconds": 0.2}) for index in range(5)}
 
     async def closed():
         one = engine.start(drawn(nodes))

@@ -339,3 +339,25 @@ def test_an_input_error_says_which_input_of_the_workflow(engine):
 
     with pytest.raises(CheckError, match="input n: expected number, got text: x"):
         play(engine, drawn({}, {"n": given("number")}, o="input.n"), {"n": "x"})
+
+
+@pytest.mark.parametrize(
+    "links, inputs, message",
+    [
+        ({"size": "input.n"}, {"n": 11}, "the value of size is 11; the most is 10"),
+        ({"size": "input.n"}, {"n": 0}, "the value of size is 0; the least is 1"),
+        ({"by": "input.t"}, {"t": "word"}, "the value of by is word; it can be letters or words. Did you mean words?"),
+        ({"size": "input.ns"}, {"ns": [3, 99]}, "item 2: the value of size is 99; the most is 10"),
+    ],
+)
+def test_a_linked_value_keeps_to_the_bounds_of_its_setting_too(engine, links, inputs, message):
+    types = {"n": "number", "t": "text", "ns": "list[number]"}
+    workflow = drawn(
+        {"s": box("test.strict@3", links, {"text": "some words"})},
+        {name: given(types[name]) for name in inputs},
+        o="s.text",
+    )
+    assert failed(play(engine, workflow, inputs)).message == message
+    good = {"n": 4, "t": "words", "ns": [4, 4]}
+    played = play(engine, workflow, {name: good[name] for name in inputs})
+    assert played.outputs["o"] in ("some", "some words", ["some", "some"])

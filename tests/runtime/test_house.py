@@ -26,7 +26,20 @@ def test_every_package_says_that_it_is_typed(folder: str) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = ["asyncio", "yaml", "networkx", "httpx", "llama_cpp", "numpy", "chromadb", "jinja2", "rich", "torch", "lxml", "sqlite3"]
+    heavy = [
+        "asyncio",
+        "yaml",
+        "networkx",
+        "httpx",
+        "llama_cpp",
+        "numpy",
+        "chromadb",
+        "jinja2",
+        "rich",
+        "torch",
+        "lxml",
+        "sqlite3",
+    ]
     code = (
         "import sys; from phloem.runtime.cli import main; main(['--help']);"
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
@@ -37,7 +50,20 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_importing_every_family_of_nodes_loads_no_library_that_few_need() -> None:
-    heavy = ["networkx", "httpx", "llama_cpp", "numpy", "chromadb", "torch", "pypdf", "docx", "feedparser", "lxml", "jinja2", "regex"]
+    heavy = [
+        "networkx",
+        "httpx",
+        "llama_cpp",
+        "numpy",
+        "chromadb",
+        "torch",
+        "pypdf",
+        "docx",
+        "feedparser",
+        "lxml",
+        "jinja2",
+        "regex",
+    ]
     code = (
         "import sys; from phloem.runtime.catalogue import installed_catalogue; from phloem.runtime.home import Home;"
         "kinds = list(installed_catalogue(Home.default()));"

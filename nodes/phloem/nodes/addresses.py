@@ -13,7 +13,7 @@ from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.grants import host_of, is_url
 from phloem.runtime.services import HttpAnswer
 
-__all__ = ["Content", "Found", "check_status", "load", "stamp"]
+__all__ = ["Content", "Found", "charset_of", "check_status", "load", "stamp", "tidied"]
 
 LARGEST: Final = 20_000_000
 _RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -54,7 +54,7 @@ class Found:
 
 async def load(ctx: Context, url: str, timeout: float, accept: str) -> Found:
     """What is at `url`, which may be the path of a saved file. A status of 400 or more is a ServiceError."""
-    url = url.strip()
+    url = tidied(url)
     if not url:
         raise InputError("there is no address to read", hint="Give a web address or the path of a saved page.")
     if not is_url(url):
@@ -62,6 +62,13 @@ async def load(ctx: Context, url: str, timeout: float, accept: str) -> Found:
     answer = await ctx.http.request(url, headers={"Accept": accept}, timeout=timeout, limit=LARGEST)
     check_status(answer)
     return Found(answer.body, answer.url, answer.url, answer.media_type, charset_of(answer))
+
+
+def tidied(url: str) -> str:
+    """An address or path without white space around it, the scheme in lower case."""
+    url = url.strip()
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme.lower()}{mark}{rest}" if mark and scheme.isalpha() else url
 
 
 def charset_of(answer: HttpAnswer) -> str:
@@ -91,7 +98,7 @@ async def stamp(ctx: Context, inputs: Mapping[str, Any]) -> str | None:
     """
     import time
 
-    url = str(inputs.get("url") or "").strip()
+    url = tidied(str(inputs.get("url") or ""))
     if url and not is_url(url):
         return await ctx.in_thread(ctx.files.digest, url) or None
     seconds = float(inputs.get("fresh_for") or 0)

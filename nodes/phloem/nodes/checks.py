@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from phloem.runtime.errors import SettingError
@@ -10,10 +9,17 @@ from phloem.runtime.words import nearest, or_list
 
 __all__ = ["one_of", "whole"]
 
+LARGEST = 2**53
+"""Whole numbers up to here are the same in every program."""
+
 
 def whole(name: str, value: float, *, least: int | None = None, most: int | None = None) -> int:
     """`value` as a whole number within its bounds; SettingError names the setting and the bound."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingError(f"{name} is {value}; it takes a whole number")
+    if not -LARGEST <= value <= LARGEST:
+        raise SettingError(f"{name} is beyond all bounds")
+    if value != int(value):
         raise SettingError(f"{name} is {value}; it takes a whole number")
     number = int(value)
     if least is not None and number < least:

@@ -31,6 +31,7 @@ def sentences(text: str, language: str = "en") -> list[Span]:
     """
     import sentencex  # type: ignore[import-untyped]
 
+    language = language if language.isascii() else "en"
     given = re.sub(_LONE_SURROGATE, "\ufffd", text)
     found: list[Span] = []
     start = begin = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from phloem.nodes import addresses
 from phloem.nodes.addresses import Found, load
+from phloem.nodes.checks import one_of, whole
 from phloem.nodes.webpages import Reading, links_on, read_found
 from phloem.runtime.context import Context
 from phloem.runtime.declare import In, Setting, node
@@ -23,7 +24,7 @@ Part = Annotated[Literal["article", "page"], Setting("The article alone, or all 
 KeepLinks = Annotated[bool, Setting("Keep where links lead, as [text](address)")]
 Timeout = Annotated[float, Setting("Give up after this many seconds", ge=0.1, le=3600)]
 FreshFor = Annotated[float, Setting("Seconds for which what was fetched may be used again", ge=0)]
-
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 _LOOMS = (
     "<html lang=en><head><title>Looms | Cloth</title><meta name=author content='Ada Kay'></head><body>"
@@ -69,9 +70,9 @@ async def read(
 ) -> Reading:
     """Read the article on a web page, without menus, advertisements and comments.
 
-    Paragraphs are kept apart, list items begin with a dash, headings with number signs. A page on which no
-    article can be told is given with all its text. The document carries the title, the address, and in its
-    metadata what the page says of its author, published, site, language and description.
+    Paragraphs are kept apart, list items begin with a dash or their number, headings with number signs. A page
+    on which no article can be told is given with all its text. The document carries the title, the address, and in
+    its metadata what the page says of its author, published, site, language and description.
 
     A plain text at the address is given as it is. The page is fetched anew in each run, unless fresh_for allows
     to use it again for some time. Pages that are drawn by scripts show nothing here.
@@ -148,9 +149,7 @@ async def fetch(
     ctx: Context,
     url: Annotated[str, In("A web address")],
     body: Annotated[Any, In("What to send: a text, a file, or anything else as JSON")] = None,
-    method: Annotated[
-        Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"], Setting("What to ask of the server")
-    ] = "GET",
+    method: Annotated[Method, Setting("What to ask of the server")] = "GET",
     headers: Annotated[dict[str, Any] | None, Setting("Headers to send, by name")] = None,
     timeout: Timeout = 30.0,
     limit: Annotated[int, Setting("The most bytes to take", ge=1, le=1_000_000_000)] = 20_000_000,
@@ -169,6 +168,8 @@ async def fetch(
     """
     from phloem.nodes.exchange import answered, as_body, as_headers
 
+    most = whole("limit", limit, least=1, most=1_000_000_000)
+    one_of("method", method, get_args(Method))
     sent = as_headers(headers)
     data, media_type = as_body(body)
     if data is not None and method in ("GET", "HEAD"):
@@ -178,8 +179,8 @@ async def fetch(
     if method in ("POST", "PATCH") and ctx.key:
         sent.setdefault("idempotency-key", ctx.key)
     answer = await ctx.http.request(
-        url.strip(), method=method, headers=sent, body=data, timeout=timeout, limit=int(limit)
-    )  # fmt: skip
+        addresses.tidied(url), method=method, headers=sent, body=data, timeout=timeout, limit=most
+    )
     if fail:
         addresses.check_status(answer)
     return Fetched(*await ctx.in_thread(answered, answer))
@@ -189,6 +190,7 @@ class Entries(NamedTuple):
     """What a feed holds."""
 
     entries: list[Document]
+    links: list[str]
     title: str
 
 
@@ -217,6 +219,7 @@ _FEED_FILE = (
                         metadata={"published": "2008-06-03T11:05:30Z", "site": "Cloth news"},
                     )
                 ],
+                "links": ["https://example.org/loom"],
                 "title": "Cloth news",
             },
             files={"news.xml": _FEED_FILE},
@@ -234,20 +237,23 @@ async def feed(
 
     An entry is a document: its text without markup, its title, the address where it leads, and in its
     metadata what the feed tells of published (ISO 8601), author, categories, site (the title of the feed) and
-    enclosures (sounds and the like). Given a page, the first feed that it offers is read. Many feeds have only the
-    beginning of each text: link source to web.read for the rest.
+    enclosures (sounds and the like). Given a page, the first feed that it offers is read.
+
+    links has the addresses where the entries lead. Many feeds have only the beginning of each text: give links to
+    web.read for the rest.
     """
     from phloem.nodes.articles.links import feeds_of
     from phloem.nodes.feeds import read_feed
 
+    most = whole("limit", limit, least=1, most=1000)
     found = await load(ctx, url, timeout, _FEED)
     if found.content == "page" and found.url:
         offered = await ctx.in_thread(lambda: feeds_of(found.text(), found.url))
         if not offered:
             raise InputError(f"{found.source} is a page that offers no feed", hint="web.read reads pages.")
         found = await load(ctx, offered[0], timeout, _FEED)
-    result = await ctx.in_thread(read_feed, found.data, found.charset, address=found.source, limit=int(limit))
-    return Entries(result.entries, result.title)
+    result = await ctx.in_thread(read_feed, found.data, found.charset, address=found.source, limit=most)
+    return Entries(result.entries, [one.source for one in result.entries if one.source], result.title)
 
 
 class Links(NamedTuple):
@@ -257,15 +263,19 @@ class Links(NamedTuple):
     details: list[Json]
 
 
+async def _links_stamp(ctx: Context, inputs: Mapping[str, Any]) -> str | None:
+    return "html" if inputs.get("html") else await addresses.stamp(ctx, inputs)
+
+
 @node(
     "web.links",
     "Links of a page",
     needs=["net:url", "read:url"],
     effect="reads",
-    stamp=addresses.stamp,
+    stamp=_links_stamp,
     examples=[
         Example(
-            {"html": "<a href='/looms#hand'>Hand looms</a> <a href='mailto:a@b.c'>Write</a>", "url": "https://b.org/a"},
+            {"html": "<a href='/looms#x'>Hand looms</a> <a href='mailto:a@b.c'>Write</a>", "base": "https://b.org/a"},
             {
                 "links": ["https://b.org/looms"],
                 "details": [{"url": "https://b.org/looms", "text": "Hand looms"}],
@@ -275,8 +285,9 @@ class Links(NamedTuple):
 )
 async def links(
     ctx: Context,
-    url: Annotated[str, In("A web address, or the path of a saved page", path="url")] = "",
-    html: Annotated[str, In("The HTML of the page, if it is there already; url is then where it came from")] = "",
+    url: Address = "",
+    html: Annotated[str, In("The HTML of the page instead, if it is there already")] = "",
+    base: Annotated[str, In("The address that this HTML came from")] = "",
     same_site: Annotated[bool, Setting("Only links to the same host")] = False,
     pattern: Annotated[str, Setting("Only links whose address has a match for this regular expression")] = "",
     limit: Annotated[int, Setting("The most links to give", ge=1, le=100_000)] = 1000,
@@ -289,6 +300,7 @@ async def links(
     are left out. details has the address and the text of each, as objects with url and text. On a saved page, links
     without a host are only given if the page says where it is from.
     """
-    found = Found.of_html(html, url) if html else await load(ctx, url, timeout, _PAGE)
-    chosen = await ctx.in_thread(links_on, found, same_site, pattern, int(limit))
+    most = whole("limit", limit, least=1, most=100_000)
+    found = Found.of_html(html, base) if html else await load(ctx, url, timeout, _PAGE)
+    chosen = await ctx.in_thread(links_on, found, same_site, pattern, most)
     return Links([link.url for link in chosen], [{"url": link.url, "text": link.text} for link in chosen])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from phloem.nodes.addresses import Found
+from phloem.nodes.checks import one_of
 from phloem.runtime.errors import InputError
 from phloem.runtime.values import Document
 
@@ -30,9 +32,11 @@ def read_found(found: Found, part: str, links: bool) -> Reading:
     """
     from phloem.nodes.articles.article import page_text, read_article
 
+    one_of("part", part, ("article", "page"))
     content = found.content
     if content == "text":
-        return _reading(found, found.text(), "", {})
+        name = found.source.partition("?")[0].replace("\\", "/")
+        return _reading(found, found.text(), PurePosixPath(name).stem, {})
     if content != "page":
         raise _not_a_page(found)
     reader = read_article if part == "article" else page_text

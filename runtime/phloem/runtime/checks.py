@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.errors import CheckError, NodeError, Problem
+from phloem.runtime.errors import CheckError, InputError, NodeError, Problem
+from phloem.runtime.events import preview
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import LinkFit, Port, Ports, PortType, expect, join_link
 from phloem.runtime.topology import CircleError, Topology, topology_of
@@ -307,7 +308,7 @@ class _Checker:
             if isinstance(fit, str):
                 self.problem(path, f"{source} does not fit the input {name}: {fit}", _remedy(arriving, port), id, name)
             else:
-                joined.append(Joined(source, fit))
+                joined.append(Joined(source, _within(fit, port)))
                 self.join_maps(found, name, fit)
         found.links[name] = tuple(joined)
 
@@ -374,14 +375,35 @@ def _misfit(port: Port, value: Any) -> str | None:
         value = expect(value, port.type)
     except NodeError as error:
         return f"does not fit: {error.message}"
-    if port.choices and value not in port.choices:
+    return _beyond(port, value)
+
+
+def _beyond(port: Port, value: Any) -> str | None:
+    """What bound or choice of the port a value does not keep to, in words that follow its name."""
+    if port.choices and not port.type.depth and value not in port.choices:
         near = nearest(str(value), port.choices)
-        return f"is {value}; it can be {or_list(port.choices)}" + (f". Did you mean {near}?" if near else "")
+        shown = preview(value, 60).text
+        return f"is {shown}; it can be {or_list(port.choices)}" + (f". Did you mean {near}?" if near else "")
     if port.ge is not None and isinstance(value, int | float) and not value >= port.ge:
         return f"is {value}; the least is {port.ge:g}"
     if port.le is not None and isinstance(value, int | float) and not value <= port.le:
         return f"is {value}; the most is {port.le:g}"
     return None
+
+
+def _within(fit: LinkFit, port: Port) -> LinkFit:
+    """`fit`, with an InputError for a value that does not keep to the port's bounds and choices."""
+    if port.ge is None and port.le is None and not port.choices:
+        return fit
+
+    def checked(value: Any) -> Any:
+        value = value if fit.coerce is None else fit.coerce(value)
+        beyond = _beyond(port, value)
+        if beyond:
+            raise InputError(f"the value of {port.name} {beyond}")
+        return value
+
+    return LinkFit(fit.maps, checked)
 
 
 def _words(value: Any) -> str:

@@ -12,9 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from phloem.runtime.disk import replace_file
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["CircleError", "Topology", "topology_of"]
 
@@ -77,7 +80,7 @@ def _key(edges: Edges) -> str:
 def _proved(edges: Edges) -> Topology:
     import networkx as nx
 
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(edges)
     graph.add_edges_from((source, name) for name, sources in edges.items() for source in sources)
     if not nx.is_directed_acyclic_graph(graph):
@@ -91,10 +94,10 @@ def _proved(edges: Edges) -> Topology:
     return Topology(names, tuple(index[name] for name in nx.topological_sort(graph)), tuple(layer))
 
 
-def _circles(graph: object) -> list[list[str]]:
+def _circles(graph: nx.DiGraph[str]) -> list[list[str]]:
     import networkx as nx
 
-    knots = (graph.subgraph(knot) for knot in nx.strongly_connected_components(graph))  # type: ignore[attr-defined]
+    knots = (graph.subgraph(knot) for knot in nx.strongly_connected_components(graph))
     return [[source for source, _ in nx.find_cycle(knot)] for knot in knots if knot.number_of_edges()]
 
 

@@ -56,24 +56,25 @@ class _Leave:
     block: bool = False
     row: bool = False
     link: str = ""
-    start: int = 0
 
 
 @dataclass(slots=True)
 class _Writer:
-    """Collects lines. `_gap` is how many line ends are owed before the next text."""
+    """Collects lines. `_gap` is how many line ends are owed before the next text, `_unopened` how many brackets."""
 
     _pieces: list[str] = field(default_factory=list)
     _gap: int = 0
     _space: bool = False
     _marker: str = ""
+    _unopened: int = 0
     _preformatted: int = 0
     _rows: list[bool] = field(default_factory=list)
     _lists: list[int | None] = field(default_factory=list)
 
     def text(self, text: str) -> None:
         if self._preformatted:
-            if self._pieces or text.strip():
+            text = text.lstrip("\n") if self._gap or not self._pieces else text
+            if text:
                 self._write(text)
             return
         line = _SPACES.sub(" ", text)
@@ -99,15 +100,18 @@ class _Writer:
             self._open_block(element, leave)
         elif tag == "a" and links_from is not None:
             leave.link = _target(links_from, element)
-            leave.start = len(self._pieces)
+            self._unopened += bool(leave.link)
         return leave
 
     def leave(self, left: _Leave) -> None:
         tag = left.element.tag
-        if left.link and any(piece.strip() for piece in self._pieces[left.start :]):
-            self._bracket(left)
-        if tag == "pre":
+        if left.link and self._unopened:
+            self._unopened -= 1
+        elif left.link:
+            self._pieces.append(f"]({left.link})")
+        elif tag == "pre":
             self._preformatted -= 1
+            self._pieces[-1:] = [piece.rstrip("\n") for piece in self._pieces[-1:]]
         elif tag in _LISTS and left.block:
             self._lists.pop()
         elif left.row:
@@ -118,8 +122,7 @@ class _Writer:
             self._break(self._lines_about(tag))
 
     def result(self) -> str:
-        lines = (line.rstrip() for line in "".join(self._pieces).split("\n"))
-        return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+        return "\n".join(line.rstrip() for line in "".join(self._pieces).split("\n")).strip("\n")
 
     @property
     def _in_row(self) -> bool:
@@ -175,19 +178,11 @@ class _Writer:
         if self._marker:
             self._pieces.append(self._marker)
             self._marker = ""
-        self._pieces.append(text)
-
-    def _bracket(self, left: _Leave) -> None:
-        """Put brackets about what a link has written, and where it leads behind it."""
-        at = left.start
-        while self._pieces[at].isspace() or not self._pieces[at]:
-            at += 1
-        self._pieces[at] = "[" + self._pieces[at]
-        self._pieces.append(f"]({left.link})")
+        self._pieces.append("[" * self._unopened + text)
+        self._unopened = 0
 
 
 _SPACES: Final = re.compile(r"\s+")
-_BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
 def _target(base: str, link: Element) -> str:

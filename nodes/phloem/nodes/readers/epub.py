@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
-from phloem.nodes.readers.archive import names_in, opened, xml_in
+from phloem.nodes.readers.archive import member_of, opened, xml_in
 from phloem.nodes.readers.page import read_page
-from phloem.runtime.errors import InputError
 from phloem.runtime.values import Document
 
 __all__ = ["read_epub"]
@@ -41,14 +40,11 @@ def read_epub(data: bytes, watch: Callable[[float], None]) -> Document:
 def _chapters(archive: zipfile.ZipFile, package: Any, folder: str, watch: Callable[[float], None]) -> Iterator[str]:
     items = {one.get("id"): one.get("href") or "" for one in package.iter(f"{_PACKAGE}item")}
     spine = [one.get("idref") for one in package.iter(f"{_PACKAGE}itemref")]
-    present = names_in(archive)
+    present = set(archive.namelist())
     for number, reference in enumerate(dict.fromkeys(spine), 1):
         member = posixpath.normpath(posixpath.join(folder, unquote(items.get(reference, "")).partition("#")[0]))
         if member in present:
-            try:
-                text = read_page(archive.read(member)).text
-            except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-                raise InputError(f"the book is damaged: {error}") from None
+            text = read_page(member_of(archive, member)).text
             if text:
                 yield text
         watch(number / len(spine))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from phloem.nodes.readers.archive import names_in, opened, xml_in
+from phloem.nodes.readers.archive import opened, xml_in
 from phloem.runtime.values import Document
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _MOST_SPACES: Final = 1_000
 def read_slides(data: bytes) -> Document:
     """The text of the slides in the order of their numbers, a blank line between two; `metadata` has `slides`."""
     with opened(data, "the presentation") as archive:
-        numbers = sorted(int(found[1]) for found in map(_SLIDE.match, names_in(archive)) if found)
+        numbers = sorted(int(found[1]) for found in map(_SLIDE.match, archive.namelist()) if found)
         slides = [_paragraphs(xml_in(archive, f"ppt/slides/slide{number}.xml")) for number in numbers]
-        title = _title(xml_in(archive, "docProps/core.xml")) if "docProps/core.xml" in names_in(archive) else ""
+        title = _title(xml_in(archive, "docProps/core.xml")) if "docProps/core.xml" in archive.namelist() else ""
     text = "\n\n".join("\n".join(slide) for slide in slides if slide)
     return Document(text, title=title, metadata={"slides": len(slides)})
 
@@ -36,7 +36,7 @@ def read_open_document(data: bytes) -> Document:
     """The paragraphs and tables in order: headings with #, list items with -, cells apart by |."""
     with opened(data, "the document") as archive:
         content = xml_in(archive, "content.xml")
-        title = _title(xml_in(archive, "meta.xml")) if "meta.xml" in names_in(archive) else ""
+        title = _title(xml_in(archive, "meta.xml")) if "meta.xml" in archive.namelist() else ""
     return Document("\n\n".join(_blocks(content)), title=title)
 
 

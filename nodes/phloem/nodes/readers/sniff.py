@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from phloem.nodes.readers.archive import names_in, opened
+from phloem.nodes.readers.archive import member_of, opened
 from phloem.runtime.errors import InputError
 
 __all__ = ["Format", "format_of"]
 
 Format = Literal["text", "html", "pdf", "docx", "pptx", "xlsx", "odt", "epub"]
+
+START: Final = 4096
 
 _ENDINGS: Final = (".html", ".htm", ".xhtml", ".xht")
 _PAGE: Final = re.compile(
@@ -41,7 +43,8 @@ def format_of(data: bytes, name: str, media_type: str = "") -> Format:
 
     `name` is what the file is called, `media_type` what a server said it is.
     """
-    if b"%PDF-" in data[:1024]:
+    is_text = _is_text(data[:START])
+    if data.lstrip()[:5] == b"%PDF-" or (b"%PDF-" in data[:1024] and not is_text):
         return "pdf"
     if data[:4] == b"PK\x03\x04":
         return _in_zip(data, name)
@@ -49,29 +52,45 @@ def format_of(data: bytes, name: str, media_type: str = "") -> Format:
         if _LOCKED in data:
             raise InputError(f"{name} is locked with a password", hint="Save a copy without one.")
         raise InputError(f"{name} is an old Office document", hint="Save it as docx, xlsx or pptx.")
-    other = next((what for start, what in _OTHERS if data.startswith(start)), None)
-    if other is None and data[4:8] == b"ftyp":
-        other = "a film, a sound or a picture (MP4)"
     if data.startswith(b"{\\rtf"):
         raise InputError(f"{name} is an RTF document, which cannot be read", hint="Save it as docx.")
+    other = None if is_text else _other(data)
     if other is not None:
         raise InputError(f"{name} is {other}, which has no text to read")
     if (
         media_type in ("text/html", "application/xhtml+xml")
         or name.lower().endswith(_ENDINGS)
-        or _PAGE.match(data[:4096])
+        or _PAGE.match(data[:START])
     ):
         return "html"
     return "text"
 
 
+def _is_text(start: bytes) -> bool:
+    """True for what can only be text, whatever it begins with: a text about ID3 tags is no sound."""
+    if b"\0" in start:
+        return False
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        return len(start) == START and error.start > START - 4  # a character that the end of the sample cuts in two
+    return True
+
+
+def _other(data: bytes) -> str | None:
+    """What a file is that has no text to read, in words."""
+    if data[4:8] == b"ftyp":
+        return "a film, a sound or a picture (MP4)"
+    return next((what for start, what in _OTHERS if data.startswith(start)), None)
+
+
 def _in_zip(data: bytes, name: str) -> Format:
     with opened(data, name) as archive:
-        names = names_in(archive)
+        names = set(archive.namelist())
         for member, format in _OFFICE.items():
             if member in names:
                 return format
-        declared = archive.read("mimetype")[:100].strip() if "mimetype" in names else b""
+        declared = member_of(archive, "mimetype")[:100].strip() if "mimetype" in names else b""
     if declared in _MIMETYPES:
         return _MIMETYPES[declared]
     raise InputError(f"{name} is a zip archive, which has no text to read", hint="Unpack it first.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from phloem.nodes.readers.archive import opened
+from phloem.nodes.readers.archive import repacked
 from phloem.runtime.errors import InputError
 from phloem.runtime.values import Document
 
@@ -19,11 +18,12 @@ __all__ = ["read_docx"]
 
 def read_docx(data: bytes) -> Document:
     """The paragraphs and tables in order: headings with #, list items with -, cells apart by |."""
-    opened(data, "the document").close()
     import docx
 
+    archive = repacked(data, "the document")
+
     try:
-        found = docx.Document(io.BytesIO(data))
+        found = docx.Document(archive)
         styles = {style.style_id: style.name or "" for style in found.styles}
         blocks = list(_blocks(found.iter_inner_content(), styles))
         facts = found.core_properties

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import io
 import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
-from phloem.nodes.readers.archive import opened
+from phloem.nodes.readers.archive import repacked
 from phloem.nodes.shown import as_text
 from phloem.nodes.tables.records import MOST_CELLS
 from phloem.runtime.errors import InputError, NodeError, SettingError
@@ -62,14 +61,12 @@ class _Workbook:
         self._book: Any = None
 
     def __enter__(self) -> Any:
-        opened(self._data, "the spreadsheet").close()
         import openpyxl
 
+        archive = repacked(self._data, "the spreadsheet")
         warnings.filterwarnings("ignore", module="openpyxl")
         try:
-            self._book = openpyxl.load_workbook(
-                io.BytesIO(self._data), read_only=True, data_only=True, keep_links=False
-            )
+            self._book = openpyxl.load_workbook(archive, read_only=True, data_only=True, keep_links=False)
         except Exception as error:
             raise _damaged(error) from error
         if not self._book.sheetnames:

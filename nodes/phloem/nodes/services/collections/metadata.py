@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from phloem.runtime.codec import json_form
+from phloem.runtime.codec import UnstorableValue, json_form
 from phloem.runtime.errors import InputError
 
 __all__ = ["filter_of", "packed", "unpacked"]
@@ -25,9 +25,9 @@ MOST_PARTS: Final = 1_000
 def packed(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata as Chroma keeps it. InputError if it is no JSON object."""
     try:
-        plain = json_form(dict(metadata))
+        plain = json_form(dict(metadata), whole=True)
         text = json.dumps(plain)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError, UnstorableValue) as error:
         raise InputError(f"the metadata of a text cannot be kept: {error}") from None
     fields: dict[str, Any] = {KEPT: text}
     for name, value in _flattened(plain, "", 0):

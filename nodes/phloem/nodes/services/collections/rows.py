@@ -74,7 +74,8 @@ def array_of(vectors: Sequence[Sequence[float]]) -> Vectors:
     import numpy as np
 
     try:
-        array = np.asarray(vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            array = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         raise InputError("vectors must be lists of numbers, all of the same length") from None
     if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from phloem.nodes.services.collections.ledger import Entry, Ledger
@@ -122,12 +123,7 @@ class Store:
             self._close_chroma()
             self._version = version
         if self._client is None:
-            import chromadb
-            from chromadb.config import Settings
-
-            # Without _env_file=None it would take its settings from any .env file in the current folder.
-            settings = Settings(_env_file=None, anonymized_telemetry=False)  # type: ignore[call-arg]
-            self._client = chromadb.PersistentClient(str(self._folder / "chroma"), settings=settings)
+            self._client = _opened(self._folder / "chroma")
         return self._client
 
     def _existing(self, name: str) -> Entry:
@@ -150,10 +146,11 @@ class Store:
         return self._ledger.hashes(name, rows.ids) == rows.hashes
 
     def _write(self, name: str, rows: Rows) -> None:
+        chroma = self._chroma
         from chromadb.errors import ChromaError
 
         try:
-            collection = self._chroma.get_or_create_collection(
+            collection = chroma.get_or_create_collection(
                 _chroma_name(name), embedding_function=None, configuration=SPACE, metadata={"name": name}
             )
             for start in range(0, len(rows.ids), ROWS_AT_ONCE):
@@ -166,10 +163,11 @@ class Store:
             raise ServiceError(f"Chroma cannot keep the texts in {name!r}: {str(error)[:300]}") from error
 
     def _query(self, entry: Entry, query: Vectors, k: int, where: dict[str, Any] | None) -> list[Hit]:
+        chroma = self._chroma
         from chromadb.errors import ChromaError
 
         try:
-            collection = self._chroma.get_collection(_chroma_name(entry.name), embedding_function=None)
+            collection = chroma.get_collection(_chroma_name(entry.name), embedding_function=None)
             found = collection.query(query_embeddings=query, n_results=min(k, entry.items), where=where)
         except (ValueError, TypeError) as error:
             raise InputError(
@@ -194,12 +192,29 @@ class Store:
 
     def _forget_chroma(self, name: str) -> None:
         """Take away what Chroma may have under that name."""
+        chroma = self._chroma
         from chromadb.errors import NotFoundError
 
         try:
-            self._chroma.delete_collection(_chroma_name(name))
+            chroma.delete_collection(_chroma_name(name))
         except (NotFoundError, ValueError):
             return
+
+
+def _opened(folder: Path) -> Any:
+    """Chroma on this folder. ServiceError if it cannot start."""
+    try:
+        import chromadb
+        from chromadb.config import Settings
+
+        # Without _env_file=None it would take its settings from any .env file in the current folder.
+        settings = Settings(_env_file=None, anonymized_telemetry=False)  # type: ignore[call-arg, unused-ignore]
+        return chromadb.PersistentClient(str(folder), settings=settings)
+    except Exception as error:
+        raise ServiceError(
+            f"Chroma cannot be started on {folder}: {str(error)[:300]}",
+            hint="A file .env in the current folder may say something to it that it does not understand.",
+        ) from error
 
 
 def _check_fit(entry: Entry, model: str, rows: Rows) -> None:

@@ -232,10 +232,10 @@ def _check_shape(header: Header) -> None:
     if header.values.get("tokenizer.ggml.model") in (None, "none", "no_vocab") or not header.lists.get(_TOKENS):
         raise _Damaged("it has no vocabulary")
     for key, most in _COUNTS.items():
-        value = header.of_architecture(key)
+        count = header.of_architecture(key)
         listed = f"{header.architecture}.{key}" in header.lists
-        if not listed and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most):
-            raise _Damaged(f"its {key.replace('_', ' ').replace('.', ' ')} is {value}")
+        if not listed and (not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= most):
+            raise _Damaged(f"its {key.replace('_', ' ').replace('.', ' ')} is {count}")
     heads, shared = header.of_architecture("attention.head_count"), header.of_architecture("attention.head_count_kv")
     if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
         raise _Damaged(f"its {heads} heads cannot share {shared}")

@@ -51,7 +51,7 @@ class SentenceModel:
 
     def __init__(self, name: str, folder: Path) -> None:
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
+        from transformers.utils import logging  # type: ignore[import-not-found, unused-ignore]
 
         logging.disable_progress_bar()
         self.name = name

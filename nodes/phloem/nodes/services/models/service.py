@@ -86,8 +86,11 @@ class LocalModels:
         if not all(isinstance(text, str) for text in texts):
             raise InputError("only texts can be turned into vectors")
         found: Vectors = []
+        if not texts:
+            return found
+        submit = await self._vector_model(model)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            vectors: Vectors = await self._result(self._submit_vectors(model, texts[start : start + TEXTS_AT_ONCE]))
+            vectors: Vectors = await self._result(submit(partial(_embed, texts[start : start + TEXTS_AT_ONCE])))
             found += vectors
         return found
 
@@ -112,12 +115,14 @@ class LocalModels:
         file = self.catalogue.find(name)
         return self._shelf.submit(file, file.name, partial(_load, file), partial(_with_text_model, work))
 
-    def _submit_vectors(self, model: str, texts: Sequence[str]) -> Job[Vectors]:
+    async def _vector_model(self, model: str) -> Callable[[Callable[[Any], Vectors]], Job[Vectors]]:
+        """What hands work to the embedding model of that name."""
         provider, name = _parts(model)
         if provider == "local":
             file = self.catalogue.find(name)
-            return self._shelf.submit(file, file.name, partial(_load, file), partial(_embed, texts))
-        return self._shelf.submit(model, model, partial(_load_sentence, name), partial(_embed, texts))
+            return partial(self._shelf.submit, file, file.name, partial(_load, file))
+        folder = await asyncio.to_thread(find_snapshot, name)
+        return partial(self._shelf.submit, folder, model, partial(SentenceModel, model, folder))
 
     async def _stream(self, model: str, question: Question, usage: Usage) -> AsyncIterator[str]:
         """The pieces of the answer as they come; when nobody takes them any more the model stops."""
@@ -129,7 +134,7 @@ class LocalModels:
                 text = await flow.take()
                 if text:
                     yield text
-            job.future.result()
+            _outcome(job)
         finally:
             job.cancel()
             usage(question.spent.read, question.spent.written)
@@ -143,7 +148,7 @@ class LocalModels:
                 await flow.take()
         finally:
             job.cancel()
-        return job.future.result()
+        return _outcome(job)
 
 
 class _Flow:
@@ -201,6 +206,14 @@ class _Flow:
             raise Stopped from None
 
 
+def _outcome(job: Job[Result]) -> Result:
+    """What a finished job gave. ServiceError if it was stopped, which here was not the caller's doing."""
+    try:
+        return job.future.result()
+    except Stopped:
+        raise ServiceError("the model was stopped", hint="The program is ending.") from None
+
+
 def _parts(model: str) -> tuple[str, str]:
     """The provider and the name in a full name. InputError for a provider that is not known here."""
     provider, _, name = model.partition(":")
@@ -215,10 +228,6 @@ def _parts(model: str) -> tuple[str, str]:
 def _load(file: ModelFile) -> TextModel | VectorModel:
     header = read_header(file.path)
     return (VectorModel if header.makes_vectors else TextModel)(file.name, file.path, header)
-
-
-def _load_sentence(name: str) -> SentenceModel:
-    return SentenceModel(name, find_snapshot(name))
 
 
 def _answer(question: Question, show: Callable[[str], None], model: TextModel) -> bool:
