@@ -321,7 +321,7 @@ class Work:
         """The outputs of the first attempt that succeeds; the error of the last one allowed."""
         step, retry = self.step, self.step.retry
         wait = retry.wait
-        for attempt in range(1, retry.times + 2):
+        for attempt in range(1, max(retry.times, 0) + 2):
             try:
                 async with self.scheduler.resources.hold(step.resources):
                     self._started()

@@ -16,22 +16,28 @@ _SAMPLE: Final = 200_000
 def decode(data: bytes, declared: str = "", *, markup: bool = True) -> str:
     """`data` as text. What does not fit the character set becomes U+FFFD; nothing is an error.
 
-    In the order of the Encoding Standard: a byte order mark, `declared` (the charset of a Content-Type),
-    in `markup` what a <meta> or an XML declaration near its beginning says, UTF-8 if it is that, and else the
-    likeliest by the look of it.
+    In this order: a byte order mark, `declared` (the charset of a Content-Type), UTF-8 if it can be no other,
+    in `markup` what a <meta> or an XML declaration near its beginning says, and else the likeliest by the look
+    of it. Browsers ask the <meta> before they look, but saved pages are often in UTF-8 whatever theirs still says.
     """
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, "replace")
-    name = _codec(declared) or (_named_in(data) if markup else "")
-    if name:
-        return data.decode(name, "replace")
+    name = _codec(declared)
+    if not name and not data.isascii() and _is_utf_8(data):
+        name = "utf-8"
+    if not name and markup:
+        name = _named_in(data)
+    return data.decode(name or ("utf-8" if data.isascii() else _guess(data)), "replace")
+
+
+def _is_utf_8(data: bytes) -> bool:
+    """True for UTF-8, even if it is cut off within its last character."""
     try:
-        return data.decode("utf-8")
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start >= len(data) - 3:
-            return data.decode("utf-8", "replace")
-    return data.decode(_guess(data), "replace")
+        return error.start >= len(data) - 3 and error.reason == "unexpected end of data"
+    return True
 
 
 _META: Final = re.compile(rb"""<meta[^>]{0,400}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from phloem.runtime.events import Event
 from phloem.runtime.view import NodeView, RunView
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = ["live"]
+
+NAME_WIDTH: Final = 28
 
 _MARKS = {
     "waiting": ("·", "dim"), "done": ("✓", "green"), "cached": ("✓", "cyan"), "skipped": ("–", "dim"),
@@ -40,24 +43,27 @@ class _Picture:
         self.spinner = Spinner("dots", style="blue")
 
     def __rich__(self) -> RenderableType:
-        table = Table.grid(padding=(0, 1))
-        table.add_column(width=1)
-        table.add_column(no_wrap=True, style="bold")
-        table.add_column(no_wrap=True, justify="right", style="dim")
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         rows = self._rows()
+        names = min(max((len(name) for name, _ in rows), default=0), NAME_WIDTH)
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(width=1)
+        table.add_column(width=names, no_wrap=True, overflow="ellipsis", style="bold")
+        table.add_column(width=7, no_wrap=True, justify="right", style="dim")
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for name, node in rows:
             table.add_row(self._mark(node), name, _time(node), _doing(node))
         hidden = len(self.view.nodes) - len(rows)
         return Group(table, self._summary(hidden))
 
     def _rows(self) -> list[tuple[str, NodeView]]:
-        """All nodes if they fit the window, else those that are not simply done or still waiting."""
+        """All nodes if they fit the window; else what is going on, and of the rest what ended last."""
         rows = list(self.view.nodes.items())
         room = max(self.console.height - 3, 5)
-        if len(rows) > room:
-            rows = [row for row in rows if row[1].state not in ("waiting", "done", "cached", "skipped")]
-        return rows[:room]
+        if len(rows) <= room:
+            return rows
+        ranks = {"failed": 0, "asking": 1, "running": 2, "retrying": 2, "waiting": 4}
+        wanted = sorted(range(len(rows)), key=lambda at: (ranks.get(rows[at][1].state, 3), -at))
+        return [rows[at] for at in sorted(wanted[:room])]
 
     def _mark(self, node: NodeView) -> RenderableType:
         if node.state == "running":
