@@ -296,7 +296,7 @@ def test_the_feeds_that_a_page_offers_are_found() -> None:
         ("é".encode(), "base64", "é"),
         (b"+AOk-", "utf-7", "+AOk-"),
         (b"\xff\xc3\xa9", "utf-8", "\ufffdé"),
-        (b"abc\xc3", "", "abc\ufffd"),
+        (b"\xc3\xa9abc\xc3", "", "éabc\ufffd"),
         (b"", "", ""),
     ],
 )

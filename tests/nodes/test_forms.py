@@ -31,8 +31,8 @@ from phloem.nodes.services.models.grammar import (
     repeat,
     seq,
 )
-from phloem.nodes.services.models.llama import TextModel
 from phloem.nodes.services.models.sampling import Wording
+from phloem.nodes.services.models.text_model import TextModel
 from phloem.runtime.errors import ServiceError, SettingError
 from support.model_files import DEMO
 
@@ -212,7 +212,8 @@ def test_llama_refuses_text_that_is_no_grammar_without_ending_the_process() -> N
 import contextlib
 from pathlib import Path
 from phloem.nodes.services.models.gguf import read_header
-from phloem.nodes.services.models.llama import TextModel, native_grammar
+from phloem.nodes.services.models.choosing import native_grammar
+from phloem.nodes.services.models.text_model import TextModel
 from phloem.runtime.errors import ServiceError
 model = TextModel("m", Path({str(DEMO)!r}), read_header(Path({str(DEMO)!r})))
 for text in ('root ::= "a', 'root ::= foo', 'root ::= root "a" | "b"', 'root ::= [a', 'root ::= "a" {{5', "root ="):

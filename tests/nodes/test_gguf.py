@@ -113,7 +113,7 @@ def test_damaged_models_give_errors_and_never_end_the_process(tmp_path: Path) ->
 import random
 from pathlib import Path
 from phloem.nodes.services.models.gguf import read_header
-from phloem.nodes.services.models.llama import TextModel
+from phloem.nodes.services.models.text_model import TextModel
 from phloem.nodes.services.models.sampling import Wording
 from phloem.runtime.errors import InputError, ServiceError
 data, path, chance = Path({str(DEMO)!r}).read_bytes(), Path({str(tmp_path / "model.gguf")!r}), random.Random(7)

@@ -18,11 +18,11 @@ import pytest
 from phloem.nodes.services.models import make
 from phloem.nodes.services.models.chat import CHATML, conversation
 from phloem.nodes.services.models.gguf import read_header
-from phloem.nodes.services.models.llama import TextModel
 from phloem.nodes.services.models.owner import Stopped
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.service import LocalModels
 from phloem.nodes.services.models.shelf import MOST
+from phloem.nodes.services.models.text_model import TextModel
 from phloem.runtime.errors import InputError, NodeError, ServiceError, SettingError
 from phloem.runtime.home import Home
 from phloem.runtime.services import Sampling

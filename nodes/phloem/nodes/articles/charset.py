@@ -36,7 +36,7 @@ def _is_utf_8(data: bytes) -> bool:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start >= len(data) - 3 and error.reason == "unexpected end of data"
+        return error.reason == "unexpected end of data" and not data[: error.start].isascii()
     return True
 
 

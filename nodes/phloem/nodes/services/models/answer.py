@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from phloem.nodes.services.models.chat import CHATML, CHATML_END, conversation
 from phloem.nodes.services.models.grammar import Grammar
-from phloem.nodes.services.models.llama import TextModel
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.text import Pieces
+from phloem.nodes.services.models.text_model import TextModel
 from phloem.runtime.values import Message
 
 __all__ = ["Question", "Spent"]
@@ -68,6 +68,6 @@ class Question:
             messages = self.asked
         if not template:
             template, stop = CHATML, (*stop, CHATML_END)
-        begin, end = model.ends()
+        begin, end = model.ends
         text = conversation(template, messages, marks=model.marks, bos=begin, eos=end)
         return model.prompt(text, marks=True), stop, True

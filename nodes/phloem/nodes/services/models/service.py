@@ -12,11 +12,12 @@ from typing import Any, Final, TypeVar
 from phloem.nodes.services.models.answer import Question
 from phloem.nodes.services.models.catalogue import Catalogue, ModelFile
 from phloem.nodes.services.models.gguf import read_header
-from phloem.nodes.services.models.llama import TextModel, VectorModel
 from phloem.nodes.services.models.owner import Job, Stopped
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.sentence import SentenceModel, find_snapshot
 from phloem.nodes.services.models.shelf import Shelf
+from phloem.nodes.services.models.text_model import TextModel
+from phloem.nodes.services.models.vector_model import VectorModel
 from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.home import Home
 from phloem.runtime.services import Sampling, Usage

@@ -1,0 +1,145 @@
+"""Which token comes next: by chance as the settings say, and only one that the grammar allows."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from phloem.nodes.services.models.grammar import Grammar
+from phloem.nodes.services.models.llama import last_words
+from phloem.nodes.services.models.sampling import Wording
+from phloem.runtime.errors import ServiceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float32]
+    Candidates = npt.NDArray[np.void]
+
+__all__ = ["Chooser", "HeldChooser", "native_grammar"]
+
+REPEAT_WINDOW: Final = 64
+"""Tokens that repeat_penalty looks back on."""
+COLDEST: Final = 0.001
+"""A temperature below which the likeliest token is as good as certain, and the arithmetic overflows."""
+
+
+class Chooser:
+    """Chooses tokens after what a context computed last. Made for one answer; `freed` frees it."""
+
+    def __init__(self, llama: Any, context: Any, size: int, wording: Wording, freed: contextlib.ExitStack) -> None:
+        self._llama = llama
+        self._context = context
+        self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        freed.callback(llama.llama_sampler_free, self._chain)
+        for step in _steps(llama, size, wording):
+            llama.llama_sampler_chain_add(self._chain, step)
+
+    def next(self) -> int | None:
+        """The next token; None if none may follow."""
+        token: int = self._llama.llama_sampler_sample(self._chain, self._context, -1)
+        return token
+
+    def is_complete(self) -> bool:
+        """Whether nothing may follow but the end."""
+        return False
+
+
+class HeldChooser(Chooser):
+    """Chooses only what a grammar allows.
+
+    `scores` gives the logits after the last token, `unwritable` is minus infinity for each token whose
+    text would not appear in the answer, and `ends` tells whether a token ends the text.
+    """
+
+    def __init__(
+        self, llama: Any, context: Any, wording: Wording, freed: contextlib.ExitStack, *, vocabulary: Any,
+        grammar: Grammar, scores: Callable[[], Floats], unwritable: Floats, ends: Callable[[int], bool],
+    ) -> None:  # fmt: skip
+        super().__init__(llama, context, len(unwritable), wording, freed)
+        self._grammar = native_grammar(llama, vocabulary, grammar.gbnf, freed)
+        self._scores = scores
+        self._unwritable = unwritable
+        self._ends = ends
+
+    def next(self) -> int | None:
+        """The next token; None if the grammar allows none.
+
+        Most often the token that would be chosen anyway is allowed, so that one is tried first. Choosing
+        again among all that are allowed, if it is not, gives the same chances.
+        """
+        candidates = self._candidates(self._scores() + self._unwritable)
+        token = self._chosen(candidates.copy())
+        if not self._allowed(candidates[token : token + 1].copy()).size:
+            allowed = self._allowed(candidates)
+            if not allowed.size:
+                return None
+            token = self._chosen(allowed)
+        # Accepting a token that the grammar does not allow would end the process.
+        for sampler in (self._grammar, self._chain):
+            self._llama.llama_sampler_accept(sampler, token)
+        return token
+
+    def is_complete(self) -> bool:
+        return all(self._ends(int(token)) for token in self._allowed(self._candidates(self._unwritable))["id"])
+
+    def _candidates(self, scores: Floats) -> Candidates:
+        """Every token with its score, as llama.cpp's samplers want them."""
+        import numpy as np
+
+        found = np.zeros(len(scores), dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+        found["id"] = np.arange(len(scores))
+        found["logit"] = scores
+        return found
+
+    def _allowed(self, candidates: Candidates) -> Candidates:
+        """Those that the grammar allows next."""
+        import numpy as np
+
+        candidates = candidates[np.isfinite(candidates["logit"])]
+        if candidates.size:
+            self._llama.llama_sampler_apply(self._grammar, ctypes.byref(self._array(candidates)))
+        allowed: Candidates = candidates[np.isfinite(candidates["logit"])]
+        return allowed
+
+    def _chosen(self, candidates: Candidates) -> int:
+        array = self._array(candidates)
+        self._llama.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token: int = array.data[array.selected].id
+        return token
+
+    def _array(self, candidates: Candidates) -> Any:
+        """What llama.cpp works on: the candidates' own memory."""
+        data = candidates.ctypes.data_as(ctypes.POINTER(self._llama.llama_token_data))
+        return self._llama.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+
+
+def native_grammar(llama: Any, vocabulary: Any, gbnf: str, freed: contextlib.ExitStack) -> Any:
+    """llama.cpp's sampler for a grammar. ServiceError if it refuses it, which it does by giving nothing back."""
+    last_words()
+    made = llama.llama_sampler_init_grammar(vocabulary, gbnf.encode(), b"root")
+    if not made:
+        raise ServiceError(f"llama.cpp refuses the form: {last_words()}")
+    freed.callback(llama.llama_sampler_free, made)
+    return made
+
+
+def _steps(llama: Any, size: int, wording: Wording) -> list[Any]:
+    """The samplers that these settings need, in llama.cpp's usual order."""
+    steps = []
+    if wording.repeat_penalty != 1:
+        steps.append(llama.llama_sampler_init_penalties(size, REPEAT_WINDOW, wording.repeat_penalty, 0.0, 0.0))
+    if wording.temperature < COLDEST:
+        return [*steps, llama.llama_sampler_init_greedy()]
+    if wording.top_k:
+        steps.append(llama.llama_sampler_init_top_k(wording.top_k))
+    return [
+        *steps,
+        llama.llama_sampler_init_top_p(wording.top_p, 1),
+        llama.llama_sampler_init_min_p(wording.min_p, 1),
+        llama.llama_sampler_init_temp(wording.temperature),
+        llama.llama_sampler_init_dist(wording.seed),
+    ]
