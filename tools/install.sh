@@ -47,4 +47,6 @@ export CMAKE_ARGS CMAKE_BUILD_PARALLEL_LEVEL
 echo "installing phloem${extras:+ with $extras} into $folder (the first time on a machine, llama.cpp is compiled: some minutes)"
 "$folder/bin/python" -m pip install -qq --disable-pip-version-check --upgrade "pip>=25"
 "$folder/bin/python" -m pip install -qq --constraint constraints.txt --editable ".${extras:+[$extras]}"
+# pip compiles what it copies, but not what it installs as it lies: without this every start would.
+"$folder/bin/python" -m compileall -q runtime nodes plugins editor >/dev/null || true
 touch "$folder/ready"

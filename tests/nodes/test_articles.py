@@ -366,7 +366,7 @@ def test_a_page_of_twenty_megabytes_is_read_in_seconds() -> None:
 
 
 def test_a_page_of_too_many_elements_is_refused() -> None:
-    with pytest.raises(InputError, match="more than 500,000 elements"):
+    with pytest.raises(InputError, match="more than 300,000 elements"):
         parse_page("<i>" * (MAX_ELEMENTS + 1))
 
 

@@ -14,23 +14,11 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phloem.nodes.services.models import json_grammar as spelled
-from phloem.nodes.services.models import regex
-from phloem.nodes.services.models.forms import form_of
+from phloem.nodes.services.models.forms import form_of, regex
+from phloem.nodes.services.models.forms import json_text as spelled
+from phloem.nodes.services.models.forms.grammar import Grammar
+from phloem.nodes.services.models.forms.tree import Alt, Chars, Node, Ref, Repeat, Seq, Text, alt, repeat, seq
 from phloem.nodes.services.models.gguf import read_header
-from phloem.nodes.services.models.grammar import (
-    Alt,
-    Chars,
-    Grammar,
-    Node,
-    Ref,
-    Repeat,
-    Seq,
-    Text,
-    alt,
-    repeat,
-    seq,
-)
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.text_model import TextModel
 from phloem.runtime.errors import ServiceError, SettingError
@@ -491,7 +479,15 @@ def test_a_model_chooses_one_of_the_choices(model: TextModel, choices: list[str]
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(a|a|b?)*", "((a?b?)*c?){0,20}", "(\\w*\\s*\\w*,?)*", "(a?){50}", "([ab]{0,30}){0,30}"]
+    "pattern",
+    [
+        "(a|a|b?)*",
+        "((a?b?)*c?){0,20}",
+        "(\\w*\\s*\\w*,?)*",
+        "(a?){50}",
+        "([ab]{0,30}){0,30}",
+        "(a?b?c?d?e?f?g?h?)*" * 20,
+    ],
 )
 def test_a_pattern_that_can_be_read_in_many_ways_does_not_slow_the_model_down(model: TextModel, pattern: str) -> None:
     began = time.perf_counter()

@@ -36,9 +36,9 @@ def test_a_text_ends_before_the_first_stop_text_and_shows_nothing_of_it(
         if pieces.stopped:
             break
     so_far += pieces.finish()
-    ends = [text.find(stop) for stop in stops if stop in text]
-    assert so_far == (text[: min(ends)] if ends else text)
-    assert pieces.stopped == bool(ends)
+    complete = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
+    assert so_far == (text[: min(complete)[1]] if complete else text)
+    assert pieces.stopped == bool(complete)
 
 
 def test_what_may_begin_a_stop_text_waits_and_what_may_not_does_not() -> None:

@@ -617,3 +617,18 @@ def test_a_process_killed_while_it_writes_leaves_a_sound_cache(home):
     assert killed.returncode == -9
     assert in_a_child(home, count=50, size=20)[0] == "done"
     assert in_a_child(home, count=50, size=20) == ["done", "0"]
+
+
+def test_what_waits_for_the_disk_is_bounded(home, monkeypatch):
+    monkeypatch.setattr("phloem.runtime.cache.PENDING_LIMIT", 10_000)
+    cache = Cache(home.cache)
+    try:
+        cache.put(b"large", Entry([store("x" * 20_000)], [preview("x")]))
+        cache.put(b"small", Entry([store("x" * 2_000)], [preview("x")]))
+        assert cache.get(b"large") is None
+        assert cache.get(b"small") is not None
+        cache.flush()
+        cache.put(b"later", Entry([store("x" * 9_000)], [preview("x")]))
+        assert cache.get(b"later") is not None
+    finally:
+        cache.close()

@@ -196,13 +196,25 @@ def test_whoever_waits_for_a_result_and_is_cancelled_cancels_the_run(engine):
         waiting = asyncio.create_task(run.result())
         await asyncio.sleep(0.02)
         waiting.cancel()
-        result = await waiting
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
         assert [event async for event in run][-1].status == "cancelled"
-        return result
+        return await run.result()
 
     began = time.perf_counter()
     assert asyncio.run(given_up()).status == "cancelled"
     assert time.perf_counter() - began < 0.5
+
+
+def test_a_timeout_around_a_result_ends_the_run_and_is_told(engine):
+    async def impatient():
+        run = engine.start(SLEEPING)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await run.result()
+        return await run.result()
+
+    assert asyncio.run(impatient()).status == "cancelled"
 
 
 def test_a_loop_that_ends_in_the_middle_of_a_run_leaves_nothing_behind(engine, capsys, caplog):

@@ -378,3 +378,33 @@ def test_other_words_are_granted_by_name_or_all_at_once():
         Permissions().require("browser")
     assert refused.value.flags == ("--allow browser",)
     Permissions([Grant.parse("browser")]).require("browser")
+
+
+@pytest.mark.parametrize("host", ["example.org", "metadata.example.org", "a.co"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "10.1.2.3", "::1", "fd00::1"])
+def test_a_name_of_the_internet_does_not_open_the_private_address_it_was_pointed_at(host, address):
+    permissions = Permissions([Grant.parse(f"net={host}")])
+    with pytest.raises(PermissionNeeded) as refused:
+        permissions.connect(host, 80, address)
+    shown = f"[{address}]" if ":" in address else address
+    assert refused.value.flags == (f"--allow net={shown}",) or f"net='{shown}'" in refused.value.flags[0]
+    both = Permissions([Grant.parse(f"net={host}"), Grant.parse(f"net={address}")])
+    both.connect(host, 80, address)
+
+
+@pytest.mark.parametrize("host", ["localhost", "nas", "nas.local", "wiki.internal", "build.lan", "x.home.arpa"])
+def test_a_name_that_the_internet_does_not_serve_opens_its_private_address(host):
+    Permissions([Grant.parse(f"net={host}")]).connect(host, 80, "192.168.1.5")
+
+
+def test_a_workflow_in_the_home_does_not_open_the_hidden_folders_of_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".config" / "app").mkdir(parents=True)
+    (tmp_path / ".config" / "app" / "token").write_text("x")
+    (tmp_path / "notes.txt").write_text("x")
+    at_home = Permissions(folder=tmp_path)
+    at_home.read("notes.txt")
+    with pytest.raises(PermissionNeeded):
+        at_home.read(".config/app/token")
+    Permissions([Grant.parse(f"read={tmp_path}/.config/app")], folder=tmp_path).read(".config/app/token")
+    Permissions(folder=tmp_path / ".config" / "app").read("token")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import time
 
-from phloem.runtime.words import nearest, or_list
+import pytest
+from phloem.runtime.words import nearest, or_list, printable
 
 
 def test_the_nearest_word_is_found_whatever_its_case():
@@ -29,3 +30,19 @@ def test_lists_as_a_person_says_them():
     assert or_list(["a"]) == "a"
     assert or_list(("a", "b")) == "a or b"
     assert or_list(["a", "b", "c"], "and") == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("größer 日本 🌱", "größer 日本 🌱"),
+        ("\x1b[2Jgone", "�[2Jgone"),
+        ("a\x07b\x08c\x7f\x9b1m", "a�b�c��1m"),
+        ("\u202eabc", "�abc"),
+        ("\ud800", "�"),
+    ],
+)
+def test_printable_leaves_nothing_that_commands_a_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -29,6 +29,9 @@ INLINE_LIMIT: Final = 16_384
 SIZE_LIMIT: Final = 4_000_000_000
 """Bytes above which the results used longest ago are dropped, down to three quarters of it."""
 
+PENDING_LIMIT: Final = 256_000_000
+"""Bytes that may wait in memory to be written."""
+
 USED_EVERY: Final = 3600.0
 """Seconds after which another use of a result is worth writing down."""
 
@@ -99,8 +102,10 @@ class Cache:
         self.size_limit = size_limit
         self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
+        self._absent = False
         self._closed = False
         self._pending: dict[bytes, Entry] = {}
+        self._pending_size = 0
         self._queue: queue.SimpleQueue[tuple[bytes, Entry | None] | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
@@ -123,11 +128,17 @@ class Cache:
         return entry
 
     def put(self, key: bytes, entry: Entry) -> None:
-        """Keep `entry` under `key`. It can be got at once; it is on disk a little later, or after `flush`."""
+        """Keep `entry` under `key`. It can be got at once; it is on disk a little later, or after `flush`.
+
+        When more is waiting for the disk than memory should hold, it is not kept.
+        """
         with self._lock:
-            if self._closed:
+            size = _size(entry)
+            if self._closed or self._pending_size + size > PENDING_LIMIT:
                 return
+            self._forget_one(key)
             self._pending[key] = entry
+            self._pending_size += size
         self._send((key, entry))
 
     def flush(self) -> None:
@@ -161,7 +172,9 @@ class Cache:
     def _read(self, key: bytes) -> tuple[bytes, float] | None:
         try:
             if self._reader is None:
-                if not (self.folder / "results.db").exists():
+                if self._absent or not (self.folder / "results.db").exists():
+                    # Asking the disk again for every node costs more than all the rest; see _forget.
+                    self._absent = True
                     return None
                 self._reader = self._connect()
             row: tuple[bytes, float] | None = self._reader.execute(
@@ -177,7 +190,7 @@ class Cache:
         for last_try in (False, True):
             connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
             try:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _use_wal(connection)
                 connection.execute("PRAGMA synchronous=NORMAL")
                 connection.executescript(_SCHEMA)
                 return connection
@@ -265,9 +278,14 @@ class Cache:
 
     def _forget(self, items: Iterable[tuple[bytes, Entry | None]]) -> None:
         with self._lock:
+            self._absent = False
             for key, entry in items:
                 if entry is not None and self._pending.get(key) is entry:
-                    del self._pending[key]
+                    self._forget_one(key)
+
+    def _forget_one(self, key: bytes) -> None:
+        waiting = self._pending.pop(key, None)
+        self._pending_size -= _size(waiting) if waiting is not None else 0
 
     def _write(self, connection: sqlite3.Connection, items: list[tuple[bytes, Entry | None]]) -> None:
         now = time.time()
@@ -336,6 +354,24 @@ class Cache:
         for path in (self.folder / "values").rglob("*"):
             if path.is_file() and path.name not in kept and path.stat().st_mtime < old:
                 path.unlink(missing_ok=True)
+
+
+def _size(entry: Entry) -> int:
+    """The bytes of an entry that has just been made."""
+    return sum(len(one.data) for one in entry.outputs)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. While another connection does the same SQLite says `locked` at once, whatever
+    the timeout, so it is tried again for a while."""
+    for attempts_left in range(100, -1, -1):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if not attempts_left:
+                raise
+            time.sleep(0.01)
 
 
 def _set_aside(path: Path) -> None:

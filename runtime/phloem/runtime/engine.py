@@ -73,21 +73,21 @@ class Engine:
         """
         options = options or Options()
         plan = source if isinstance(source, Plan) else self.plan(source, to=options.to)
-        folder = source.path.parent if isinstance(source, WorkflowFile) and source.path else None
         values = input_values(plan, inputs or {})
         run = Run(_new_id(), plan)
-        permissions = self.permissions(options, folder)
+        permissions = self.permissions(options, plan.folder)
         lacking = missing(plan, values, permissions)
         if lacking is not None:
             raise lacking
+        named, usual = _from_here(options.model), _from_here(os.environ.get("PHLOEM_MODEL", ""))
         scope = Scope(
             run=run.id,
             services=self.services,
             permissions=permissions,
-            model=options.model or plan.checked.workflow.model or os.environ.get("PHLOEM_MODEL") or DEFAULT_MODEL,
+            model=named or plan.checked.workflow.model or usual or DEFAULT_MODEL,
             seed=options.seed,
             pool=self.threads,
-            trusted_models=frozenset({options.model, os.environ.get("PHLOEM_MODEL", "")}),
+            trusted_models=frozenset({named, usual}),
         )
         cache = self.cache if options.cache else None
         scheduler = Scheduler(plan, values, scope=scope, emit=run.take, cache=cache, resources=self.resources)
@@ -101,7 +101,10 @@ class Engine:
             near = nearest(to, checked.nodes)
             hint = f"Did you mean {near}?" if near else f"The nodes are {', '.join(checked.nodes)}."
             raise CheckError(Problem(f"there is no node called {to}", hint))
-        return compile_plan(checked, to=to)
+        plan = compile_plan(checked, to=to)
+        if isinstance(source, WorkflowFile) and source.path:
+            plan.folder = source.path.parent
+        return plan
 
     def permissions(self, options: Options, folder: Path | None) -> Permissions:
         """What a run with these options may touch."""
@@ -183,6 +186,14 @@ def _shared_engine() -> Engine:
     if home.path not in _engines:
         _engines[home.path] = Engine(home)
     return _engines[home.path]
+
+
+def _from_here(model: str) -> str:
+    """The name of a model, a path in it made absolute against the current folder: it was not written in the file."""
+    provider, colon, path = model.partition(":")
+    if provider == "local" and colon and path.endswith(".gguf"):
+        return f"local:{Path(path).expanduser().absolute()}"
+    return str(Path(model).expanduser().absolute()) if model.endswith(".gguf") and not colon else model
 
 
 def _new_id() -> str:

@@ -202,6 +202,8 @@ def preview(value: Any, length: int = PREVIEW_LENGTH) -> Preview:
 
 def _preview(value: Any, length: int) -> Preview:
     kind = type(value)
+    if kind is dict or kind is list:
+        return Preview("json" if kind is dict else "list", _sketch(value, length), len(value))
     if kind is int or kind is float:
         return Preview("number", _number(value)[:length], 1)
     if kind is bool:
@@ -210,6 +212,11 @@ def _preview(value: Any, length: int) -> Preview:
         return Preview("unlit", "", 0)
     if value is None:
         return Preview("json", "null", 0)
+    return _preview_of_class(value, length)
+
+
+def _preview_of_class(value: Any, length: int) -> Preview:
+    kind = type(value)
     if isinstance(value, Document | Hit | Message):
         text = value.content if isinstance(value, Message) else value.text
         return Preview(kind.__name__.lower(), text[:length], len(text))
@@ -225,35 +232,47 @@ def _preview(value: Any, length: int) -> Preview:
 
 def _sketch(value: Any, length: int) -> str:
     """`value` in about the form of JSON, cut at `length` characters, looking at no more of it than that."""
+    kind = type(value)
+    if kind is int or kind is float:
+        return _number(value)[:length]
     if isinstance(value, str):
-        return '"' + value[: max(length - 2, 0)] + '"'
-    if isinstance(value, bool) or value is None:
+        return f'"{value[: max(length - 2, 0)]}"'
+    if value is None or kind is bool:
         return "null" if value is None else "true" if value else "false"
+    if isinstance(value, dict):
+        return _sketch_object(value, length)
+    if isinstance(value, list | tuple):
+        return _sketch_list(value, length)
     if isinstance(value, int | float):
         return _number(value)[:length]
-    if isinstance(value, dict):
-        items = (
-            (f'"{key[:length]}": ' if type(key) is str else _key(key, length), item) for key, item in value.items()
-        )
-        parts = _sketch_items(items, length - 2)
-        return f"{{{parts}}}"[:length]
-    if isinstance(value, list | tuple):
-        return f"[{_sketch_items((('', item) for item in value), length - 2)}]"[:length]
     if isinstance(value, bytes | bytearray):
         return f"{len(value)} bytes"
     return str(json_form(preview(value, length).text)) if dataclasses.is_dataclass(value) else _kind_name(value)
 
 
-def _sketch_items(items: Any, length: int) -> str:
+def _sketch_object(value: dict[Any, Any], length: int) -> str:
     parts: list[str] = []
-    left = length
-    for prefix, item in items:
-        part = prefix + (_sketch(item, left) if left > 0 else "")
+    left = length - 2
+    for key, item in value.items():
+        name = f'"{key[:length]}": ' if type(key) is str else _key(key, length)
+        part = name + (_sketch(item, left) if left > 0 else "")
         parts.append(part)
         left -= len(part) + 2
         if left <= 0:
             break
-    return ", ".join(parts)
+    return f"{{{', '.join(parts)}}}"[:length]
+
+
+def _sketch_list(value: list[Any] | tuple[Any, ...], length: int) -> str:
+    parts: list[str] = []
+    left = length - 2
+    for item in value:
+        part = _sketch(item, left) if left > 0 else ""
+        parts.append(part)
+        left -= len(part) + 2
+        if left <= 0:
+            break
+    return f"[{', '.join(parts)}]"[:length]
 
 
 def _key(key: Any, length: int) -> str:

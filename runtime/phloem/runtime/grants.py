@@ -121,7 +121,7 @@ class Permissions:
     def read(self, path: str) -> Path:
         """The file to open, if it may be read."""
         real = self.path(path)
-        if not self._granted("read", real, free=self.folder is not None and real.is_relative_to(self.folder)):
+        if not self._granted("read", real, free=self._is_beside(real)):
             raise _missing(f"may not read {path}", "read", _shown(real))
         return real
 
@@ -131,6 +131,14 @@ class Permissions:
         if not self._granted("write", real, free=False):
             raise _missing(f"may not write {path}", "write", _shown(real))
         return real
+
+    def _is_beside(self, real: Path) -> bool:
+        """True below the workflow's folder, but not in the hidden folders of a person's home when it lies there."""
+        if self.folder is None or not real.is_relative_to(self.folder):
+            return False
+        home = Path(os.path.realpath(Path.home()))
+        inside = real.relative_to(home).parts if real.is_relative_to(home) else ()
+        return not (home.is_relative_to(self.folder) and inside and inside[0].startswith("."))
 
     def _granted(self, word: str, real: Path, *, free: bool) -> bool:
         if Grant(word, str(real)) in self.grants:
@@ -158,13 +166,19 @@ class Permissions:
             raise _missing(f"may not connect to {host_of(url)}", "net", host_of(url))
 
     def connect(self, host: str, port: int, address: str) -> None:
-        """PermissionNeeded unless `address`, which `host` resolved to, may be reached. See services.Gate."""
+        """PermissionNeeded unless `address`, which `host` resolved to, may be reached. See services.Gate.
+
+        A name of the open internet may lead to a private address only if that address is granted too:
+        whoever owns the name could point it anywhere.
+        """
         host = _host(host)
-        exact = Grant("net", host) in self.grants or Grant("net", f"{host}:{port}") in self.grants
-        if not exact and not self._host_granted(f"{host}:{port}"):
+        if not self._host_granted(f"{host}:{port}"):
             raise _missing(f"may not connect to {host}", "net", host)
-        if not exact and not _is_public(address):
-            raise _missing(f"may not connect to {host}: it is the private address {address}", "net", host)
+        if _is_public(address):
+            return
+        names = [_host(address)] if _is_public_name(host) else [host, _host(address)]
+        if not any(Grant("net", scope) in self.grants for name in names for scope in (name, f"{name}:{port}")):
+            raise _missing(f"may not connect to {host}: it is the private address {address}", "net", names[0])
 
     def _host_granted(self, host: str) -> bool:
         name = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
@@ -174,6 +188,17 @@ class Permissions:
             and (grant.scope in wanted or (grant.scope.startswith("*.") and name.endswith(grant.scope[1:])))
             for grant in self.grants
         )
+
+
+_LOCAL_ENDINGS = (
+    ".localhost", ".local", ".internal", ".intranet", ".private", ".corp", ".home", ".lan", ".home.arpa", ".test",
+)  # fmt: skip
+"""Endings that the public DNS does not serve (RFC 6761, RFC 6762 appendix G, RFC 8375, and ICANN for .internal)."""
+
+
+def _is_public_name(host: str) -> bool:
+    """True for a name that someone on the internet may own: not an address, `localhost` or a name of a local net."""
+    return "." in host and not host.endswith(_LOCAL_ENDINGS) and not host.replace(".", "").isdigit()
 
 
 def _is_public(address: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from phloem.runtime.checks import CheckedNode, CheckedWorkflow
@@ -38,7 +39,7 @@ class Step:
     the value; `over` names those whose lists the node runs through, `maps` levels deep. `key` is the
     part of the cache key that never changes, None when results are not kept. `resources` are the
     names it holds a place in while it runs. A `simple` step is a call (or one per item) and no more, made
-    where it stands.
+    where it stands. With a `sole` output, what the function returns is that output's value.
     """
 
     index: int
@@ -61,11 +62,15 @@ class Step:
     key: bytes | None = None
     resources: tuple[str, ...] = ()
     simple: bool = False
+    sole: bool = False
 
 
 @dataclass(slots=True)
 class Plan:
-    """Steps by index in the order of the file; `slots` values; which slot each workflow output is."""
+    """Steps by index in the order of the file; `slots` values; which slot each workflow output is.
+
+    `folder` is the workflow file's, if it has one: what paths in it are relative to.
+    """
 
     title: str
     steps: list[Step]
@@ -76,7 +81,7 @@ class Plan:
     readers: list[int]
     order: list[int]
     checked: CheckedWorkflow
-    key: str = field(default="")
+    folder: Path | None = None
 
 
 def compile_plan(checked: CheckedWorkflow, *, to: str | None = None) -> Plan:
@@ -164,6 +169,7 @@ def _step(index: int, found: CheckedNode, slots: Mapping[Source, int]) -> Step:
     step.simple = (
         runs == "inline" and not kind.takes_context and not node.retry.times and kind.stamp is None
     )  # fmt: skip
+    step.sole = len(step.outputs) == 1 and node.on_error.action != "route"
     return step
 
 

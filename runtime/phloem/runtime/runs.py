@@ -40,7 +40,7 @@ class Result:
 
     run: str
     status: Status
-    outputs: dict[str, Any]
+    outputs: dict[str, Any] = field(repr=False)
     seconds: float
     failures: dict[str, Exception] = field(default_factory=dict)
 
@@ -80,16 +80,18 @@ class Run:
             self._scheduler.stop()
 
     async def result(self) -> Result:
-        """How the run ended. Failing nodes are in the result; only a bug of ours is raised."""
+        """How the run ended. Failing nodes are in the result; only a bug of ours is raised.
+
+        When the one who waits here is cancelled, so is the run; the cancellation goes on when it has ended.
+        """
         assert self._task is not None
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
-            if self._task.done() and not self._task.cancelled():
-                return self._task.result()
-            self.cancel()
-            await asyncio.wait([self._task])
-            return self._task.result()
+            if not self._task.done():
+                self.cancel()
+                await asyncio.wait([self._task])
+            raise
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for batch in self.batches():
@@ -114,7 +116,8 @@ class Run:
     def take(self, event: Event) -> None:
         if self._events is not None:
             self._events.append(event)
-            self._arrived.set()
+            if not self._arrived.is_set():
+                self._arrived.set()
         for listener in self._listeners:
             try:
                 listener(event)

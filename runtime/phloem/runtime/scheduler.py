@@ -137,10 +137,11 @@ class Scheduler:
 
     def _begin(self, step: Step) -> None:
         """Skip the step, answer it from the cache, run it here, or make it a task."""
-        because = self._why_skip(step)
-        if because is not None:
-            self._skip(step, because)
-            return
+        if self._dark or step.disabled or self._stopped_by is not None:
+            because = self._why_skip(step)
+            if because is not None:
+                self._skip(step, because)
+                return
         if not step.simple or step.maps:
             self._as_task(step)
             return
@@ -154,7 +155,8 @@ class Scheduler:
         self._emit(e.NodeStarted(self._run, self._next(), time.time(), step.id))
         began = time.perf_counter()
         try:
-            outputs = as_outputs(step, step.kind.function(**self._inputs(step)))
+            result = step.kind.function(**self._inputs(step))
+            outputs = (result,) if step.sole else as_outputs(step, result)
         except BaseException as error:
             self._fail(step, as_failure(error), time.perf_counter() - began)
             return
@@ -225,39 +227,45 @@ class Scheduler:
 
     def _finish(self, step: Step, outcome: Outcome, key: bytes | None) -> None:
         """Take in what a step gave: keep it, tell it, and see who is ready now."""
-        previews = [e.preview(value) for value in outcome.outputs]
-        if key is not None and self.cache is not None:
-            try:
-                stored = [store(value) for value in outcome.outputs]
-            except UnstorableValue:
-                pass
-            else:
-                for (_, slot), one in zip(step.outputs, stored, strict=True):
-                    self._hashes[slot] = one.hash
-                self.cache.put(key, Entry(stored, previews, outcome.seconds, outcome.tokens_in, outcome.tokens_out))
-        for (_, slot), value in zip(step.outputs, outcome.outputs, strict=True):
+        shown = {}
+        for (name, slot), value in zip(step.outputs, outcome.outputs):  # noqa: B905, as_outputs has counted them
+            shown[name] = e.preview(value)
             if value is UNLIT:
                 self._dark[slot] = f"{step.id} did not light it"
             elif self._readers[slot]:
                 self._values[slot] = value
-        self._finished(step, outcome, previews)
+        if key is not None and self.cache is not None:
+            self._keep(step, outcome, key, list(shown.values()), self.cache)
+        self._finished(step, outcome, shown)
+
+    def _keep(self, step: Step, outcome: Outcome, key: bytes, previews: list[e.Preview], cache: Cache) -> None:
+        try:
+            stored = [store(value) for value in outcome.outputs]
+        except UnstorableValue:
+            return
+        for (_, slot), one in zip(step.outputs, stored, strict=True):
+            self._hashes[slot] = one.hash
+        cache.put(key, Entry(stored, previews, outcome.seconds, outcome.tokens_in, outcome.tokens_out))
 
     def _recalled(self, step: Step, found: Entry) -> None:
         """Take in what the cache had for a step; the values are unpacked only if someone reads them."""
-        for (_, slot), stored, shown in zip(step.outputs, found.outputs, found.previews, strict=True):
-            if shown.type == "unlit":
+        shown = {}
+        for (name, slot), stored, one in zip(step.outputs, found.outputs, found.previews, strict=True):
+            shown[name] = one
+            if one.type == "unlit":
                 self._dark[slot] = f"{step.id} did not light it"
             elif self._readers[slot]:
                 self._values[slot] = stored
                 self._hashes[slot] = stored.hash
         outcome = Outcome((), found.seconds, True, found.tokens_in, found.tokens_out)
-        self._finished(step, outcome, found.previews)
+        self._finished(step, outcome, shown)
 
-    def _finished(self, step: Step, outcome: Outcome, previews: list[e.Preview]) -> None:
-        shown = {name: one for (name, _), one in zip(step.outputs, previews, strict=True)}
+    def _finished(self, step: Step, outcome: Outcome, shown: dict[str, e.Preview]) -> None:
+        seq = self._seq
+        self._seq = seq + 1
         self._emit(
             e.NodeFinished(
-                self._run, self._next(), time.time(), step.id, shown,
+                self._run, seq, time.time(), step.id, shown,
                 outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out,
             )
         )  # fmt: skip

@@ -59,7 +59,7 @@ _VERBS = {
 def _scopes(checked: CheckedWorkflow, node: CheckedNode, need: Need, inputs: Mapping[str, Any]) -> Iterator[str | None]:
     """What the need is about, as far as it is written down or given."""
     if need.port is None:
-        yield ""
+        yield None if need.word in ("net", "read", "write") else ""
         return
     for value in _values(checked, node, need.port, inputs):
         if value is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-__all__ = ["nearest", "or_list"]
+__all__ = ["nearest", "or_list", "printable"]
 
 _LONGEST = 100
 _MOST = 5_000
@@ -34,3 +35,14 @@ def or_list(words: Sequence[str], last: str = "or") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal may be given it: what could move the cursor or change its settings becomes �."""
+    return text if text.isprintable() else "".join(map(_harmless, text))
+
+
+def _harmless(character: str) -> str:
+    if character in "\n\t" or character.isprintable():
+        return character
+    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character

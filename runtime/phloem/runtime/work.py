@@ -22,6 +22,7 @@ from phloem.runtime.errors import (
     NodeError,
     NodeTimeout,
     PermissionNeeded,
+    PhloemError,
     ServiceError,
     SettingError,
 )
@@ -70,12 +71,17 @@ def as_outputs(step: Step, result: Any) -> tuple[Any, ...]:
 
 
 def as_failure(error: BaseException) -> NodeError | PermissionNeeded:
-    """The error to report for whatever a node raised: what it did not foresee becomes NodeCrashed.
+    """The error to report for whatever a node raised: what it did not foresee becomes NodeCrashed, and
+    what another part of Phloem said (an extra is missing, say) ServiceError.
 
     What interrupts the node and does not come from it (the run is cancelled, Ctrl-C) is raised again.
     """
     if isinstance(error, NodeError | PermissionNeeded):
         return error
+    if isinstance(error, PhloemError):
+        failed = ServiceError(error.message, hint=error.hint)
+        failed.__cause__ = error
+        return failed
     if isinstance(error, KeyboardInterrupt | GeneratorExit) or _cancels(error):
         raise error
     frame = error.__traceback__

@@ -33,7 +33,7 @@ def clean(article: Element, core: Element, *, weigh_names: bool, conditionally: 
     tag alone.
     """
     weight = name_weight if weigh_names else _no_weight
-    data_tables = {table for table in article.below({"table"}) if _holds_data(table)}
+    data_tables = _data_tables(article)
     if conditionally:
         leave_out_teasers(article, core)
         for tag in ("form", "fieldset"):
@@ -151,20 +151,23 @@ def _is_filler(line: str) -> bool:
 _DATA_PARTS: Final = frozenset({"col", "colgroup", "tfoot", "thead", "th"})
 
 
-def _holds_data(table: Element) -> bool:
-    """True for a table of data, false for one that only lays out the page."""
+def _data_tables(article: Element) -> set[Element]:
+    """The tables that hold data, without those that only lay out the page."""
+    tables = set(article.below({"table"}))
+    captions = {caption for caption in article.below({"caption"}) if caption.children}
+    telling, nesting = _above(captions.union(article.below(_DATA_PARTS))), _above(tables)
+    return {table for table in tables if _holds_data(table, telling, nesting)}
+
+
+def _holds_data(table: Element, telling: set[Element], nesting: set[Element]) -> bool:
     if table.get("role") == "presentation" or table.get("datatable") == "0":
         return False
-    if table.get("summary") or any(one.children for one in table.below({"caption"})):
+    if table.get("summary") or table in telling:
         return True
-    if any(True for _ in table.below(_DATA_PARTS)):
-        return True
-    if any(True for _ in table.below({"table"})):
+    if table in nesting:
         return False
     rows, columns = _size(table)
-    if rows == 1 or columns == 1:
-        return False
-    return rows >= 10 or columns > 4 or rows * columns > 10
+    return min(rows, columns) > 1 and (rows >= 10 or columns > 4 or rows * columns > 10)
 
 
 def _size(table: Element) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 from phloem.nodes.articles.parse import Page
@@ -64,6 +65,7 @@ _DESCRIPTION: Final = (
 _PUBLISHED: Final = ("article:published_time", "parsely-pub-date", "datepublished", "dc:date", "dcterms:date", "date")
 _SITE: Final = ("og:site_name", "application-name")
 _LONGEST: Final = 2000
+_MOST_HEADINGS: Final = 50
 
 
 def _meta(page: Page) -> dict[str, str]:
@@ -189,7 +191,7 @@ def _plain_title(page: Page) -> str:
     elif ": " in whole:
         title = _after_colon(whole, page)
     elif not 15 <= len(whole) <= 150:
-        headings = [one.line() for one in page.body.below({"h1"})]
+        headings = _headings(page, {"h1"})
         title = headings[0] if len(headings) == 1 else whole
     title = title.strip()
     words = len(title.split())
@@ -200,9 +202,13 @@ def _plain_title(page: Page) -> str:
 
 def _after_colon(title: str, page: Page) -> str:
     """What follows the site's name and a colon, unless the page has the title as a heading just so."""
-    if any(one.line() == title for one in page.body.below({"h1", "h2"})):
+    if title in _headings(page, {"h1", "h2"}):
         return title
     after = title.rpartition(":")[2]
     if len(after.split()) < 3:
         return title.partition(":")[2]
     return title if len(title.partition(":")[0].split()) > 5 else after
+
+
+def _headings(page: Page, tags: set[str]) -> list[str]:
+    return [heading.line() for heading in islice(page.body.below(tags), _MOST_HEADINGS)]

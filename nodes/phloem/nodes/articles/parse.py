@@ -17,7 +17,7 @@ from phloem.runtime.errors import InputError
 
 __all__ = ["Page", "parse_page", "resolve"]
 
-MAX_ELEMENTS: Final = 500_000
+MAX_ELEMENTS: Final = 300_000
 MAX_DEPTH: Final = 512
 """Deeper elements become siblings of the one at this depth, as in browsers."""
 MAX_LINKED_DATA: Final = 1_000_000

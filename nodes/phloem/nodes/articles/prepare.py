@@ -152,12 +152,12 @@ def _is_empty(element: Element, measure: Measure) -> bool:
 
 def _name_in(element: Element) -> str:
     """The author's name in a box marked as a byline."""
-    named = next((one for one in element.walk() if "name" in one.get("itemprop").split()), element)
-    return named.line()
+    named = (one.line() for one in element.walk() if "name" in one.get("itemprop").split())
+    return next((name for name in named if name), "") or element.line()
 
 
 def _is_title(heading: Element, measure: Measure, title: str) -> bool:
-    return measure.length < _LONGEST_TITLE and _alike(title, heading.line()) > _SAME_TITLE
+    return max(measure.length, measure.elements) < _LONGEST_TITLE and _alike(title, heading.line()) > _SAME_TITLE
 
 
 _WORDS: Final = re.compile(r"\W+")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from phloem.runtime import events as e
+from phloem.runtime.words import printable
 
 __all__ = ["failures", "lines"]
 
@@ -36,4 +37,4 @@ def failures(event: e.Event) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import Final
 
 from phloem.runtime.events import Event
 from phloem.runtime.view import NodeView, RunView
+from phloem.runtime.words import printable
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -93,16 +94,21 @@ def _time(node: NodeView) -> str:
 
 def _doing(node: NodeView) -> Text:
     """A line about the node: its error, its progress, what it streams, or what it gave."""
+    words, style = _said(node)
+    return Text(" ".join(printable(words).split()), style=style)
+
+
+def _said(node: NodeView) -> tuple[str, str]:
     if node.state == "failed":
-        return Text(f"{node.message}  {node.hint or ''}".strip(), style="red")
+        return f"{node.message}  {node.hint or ''}", "red"
     if node.state in ("skipped", "retrying", "asking"):
-        return Text(node.message, style="dim")
+        return node.message, "dim"
     if node.state == "running":
-        streamed = " ".join(next(iter(node.text.values()), "").split())
+        streamed = next(iter(node.text.values()), "")
         if streamed:
-            return Text(streamed[-100:], style="blue")
+            return streamed[-100:], "blue"
         percent = f"{node.fraction:.0%} " if node.fraction is not None else ""
-        return Text(percent + node.message, style="blue")
+        return percent + node.message, "blue"
     shown = next(iter(node.outputs.values()), None)
     tokens = f"{node.tokens_out} tokens  " if node.tokens_out else ""
-    return Text(tokens + (" ".join(shown.text.split()) if shown else ""), style="dim")
+    return tokens + (shown.text if shown else ""), "dim"

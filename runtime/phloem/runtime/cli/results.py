@@ -9,17 +9,22 @@ from typing import Any, Final, TextIO
 from phloem.runtime.codec import json_form
 from phloem.runtime.ports import number_to_text
 from phloem.runtime.values import Blob, Collection, Document, Hit, Message
+from phloem.runtime.words import printable
 
 __all__ = ["print_outputs"]
 
 
 def print_outputs(outputs: dict[str, Any], to: TextIO) -> None:
-    """A single output as it is; several each under its name."""
+    """A single output as it is; several each under its name.
+
+    What came from a page or a model may hold codes that command a terminal: there they are replaced.
+    """
+    made_safe = printable if to.isatty() else str
     if len(outputs) == 1:
-        print(_shown(next(iter(outputs.values()))), file=to)
+        print(made_safe(_shown(next(iter(outputs.values())))), file=to)
         return
     for index, (name, value) in enumerate(outputs.items()):
-        text = _shown(value)
+        text = made_safe(_shown(value))
         print(f"{'' if index == 0 else chr(10)}{name}:", file=to)
         print("\n".join(f"  {line}" if line else "" for line in text.split("\n")), file=to)
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from phloem.nodes.services.models.chat import CHATML, CHATML_END, conversation
-from phloem.nodes.services.models.grammar import Grammar
+from phloem.nodes.services.models.forms.grammar import Grammar
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.text import Pieces
 from phloem.nodes.services.models.text_model import TextModel

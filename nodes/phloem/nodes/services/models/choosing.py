@@ -7,7 +7,7 @@ import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from phloem.nodes.services.models.grammar import Grammar
+from phloem.nodes.services.models.forms.grammar import Grammar
 from phloem.nodes.services.models.llama import last_words
 from phloem.nodes.services.models.sampling import Wording
 from phloem.runtime.errors import ServiceError

@@ -40,10 +40,11 @@ class Pieces:
         if self._skip_space:
             text, self._skip_space = text.removeprefix(" "), False
         waiting = self._waiting + text
-        ends = [at for at in (waiting.find(stop) for stop in self._stop) if at >= 0]
-        if ends:
+        # The one that is complete first counts, however the text was cut into tokens.
+        complete = [(at + len(stop), at) for stop in self._stop if (at := waiting.find(stop)) >= 0]
+        if complete:
             self.stopped, self._waiting = True, ""
-            return waiting[: min(ends)]
+            return waiting[: min(complete)[1]]
         held = max((_overlap(waiting, stop) for stop in self._stop), default=0)
         self._waiting = waiting[len(waiting) - held :]
         return waiting[: len(waiting) - held]

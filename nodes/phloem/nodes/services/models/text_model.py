@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from phloem.nodes.services.models.choosing import Chooser, HeldChooser
+from phloem.nodes.services.models.forms.grammar import Grammar
 from phloem.nodes.services.models.gguf import Header
-from phloem.nodes.services.models.grammar import Grammar
 from phloem.nodes.services.models.llama import Loaded
 from phloem.nodes.services.models.sampling import Wording
 from phloem.runtime.errors import InputError, ServiceError

@@ -1,21 +1,17 @@
 """Regular expressions as grammars, so that a model can only write what matches.
 
 The usual constructs are understood, with Python's meaning. What looks elsewhere in the text
-(lookaround, back references, word boundaries) has no grammar and is refused by name. `\\d` and `\\w` write
-the digits 0-9 and the letters of Latin scripts, which Python's own, wider classes contain; what `\\D`,
-`\\W` and `\\S` write is in none of the wider ones.
+(lookaround, back references, word boundaries) has no grammar and is refused by name.
 """
 
 from __future__ import annotations
 
-import functools
-import sys
-import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from phloem.nodes.services.models.grammar import MOST_TIMES, Chars, Node, Text, alt, repeat, seq
+from phloem.nodes.services.models.forms.classes import ANY, VISIBLE, means, writes
+from phloem.nodes.services.models.forms.grammar import MOST_TIMES
+from phloem.nodes.services.models.forms.tree import Chars, Node, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
 __all__ = ["Branch", "branches", "full_match", "matches"]
@@ -48,13 +44,11 @@ def branches(pattern: str) -> tuple[Branch, ...]:
 
 def matches(pattern: str, text: str, *, whole: bool = True) -> bool:
     """Whether `pattern` matches all of `text`, or some of it. SettingError if that takes too long to tell."""
-    import regex
+    from phloem.nodes.patterns import compiled
 
+    ready = compiled(pattern)
     try:
-        compiled = regex.compile(pattern)
-        found = (compiled.fullmatch if whole else compiled.search)(text, timeout=SECONDS)
-    except regex.error as error:
-        raise SettingError(f"the pattern cannot be used: {error}") from None
+        found = (ready.fullmatch if whole else ready.search)(text, timeout=SECONDS)
     except TimeoutError:
         raise SettingError(
             f"the pattern takes more than {SECONDS:g} second on a text of {len(text):,} characters",
@@ -62,15 +56,6 @@ def matches(pattern: str, text: str, *, whole: bool = True) -> bool:
         ) from None
     return found is not None
 
-
-DIGITS: Final = Chars.of([(0x30, 0x39)])
-LETTERS: Final = DIGITS | Chars.of(
-    [(0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A), (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x24F)]
-)
-SPACES: Final = Chars.of([(0x20, 0x20), (0x09, 0x0A)])
-ANY: Final = Chars.of([(0x09, 0x09), (0x20, 0x7E), (0xA0, 0x2027), (0x202A, 0x10FFFF)])
-"""What `.` writes: no line ends, no control characters but the tab."""
-VISIBLE: Final = ANY | Chars.of([(0x0A, 0x0A)])
 
 _CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
@@ -169,7 +154,7 @@ class _Reader:
     def _escape(self, start: int) -> Node:
         """What stands after a backslash outside a set."""
         character = self._next()
-        return _writes(character) if character in "dDwWsS" else Text(self._escaped(character, start))
+        return writes(character) if character in "dDwWsS" else Text(self._escaped(character, start))
 
     def _escaped(self, character: str, start: int) -> str:
         if character in _CONTROLS:
@@ -202,7 +187,7 @@ class _Reader:
         while first or not self._ahead("]"):
             first = False
             if (name := self._class()) is not None:
-                members = members | (_means(name) if negated else _writes(name))
+                members = members | (means(name) if negated else writes(name))
             else:
                 members = members | self._range(start)
         self._next()
@@ -295,32 +280,3 @@ class _Reader:
             f"the pattern has {what} at character {place + 1}: {self._pattern[place : place + 20]!r}",
             hint="Patterns may use text, sets, groups, |, ?, *, +, {m,n}, \\d, \\w, \\s, and ^ and $ at the ends.",
         )
-
-
-_WORD_CATEGORIES: Final = frozenset({"Mn", "Mc", "Me", "Pc", "Nl", "No", "So", "Cf"})
-"""What counts as a part of a word beside letters and digits, to one of the two at least."""
-
-
-def _writes(name: str) -> Chars:
-    """The characters that a class escape writes."""
-    known = {"d": DIGITS, "w": LETTERS, "s": SPACES}
-    return known.get(name) or ~_means(name.lower()) & VISIBLE
-
-
-def _means(name: str) -> Chars:
-    """The characters that a class escape may mean."""
-    return _meant(name) if name.islower() else ~_meant(name.lower())
-
-
-@functools.cache
-def _meant(name: str) -> Chars:
-    """Every character that the class `d`, `w` or `s` may mean, to Python's re or to the package regex."""
-    if name == "s":
-        return _all_that(str.isspace, 0x3001)
-    if name == "d":
-        return _all_that(str.isdecimal)
-    return _all_that(lambda character: character.isalnum() or unicodedata.category(character) in _WORD_CATEGORIES)
-
-
-def _all_that(holds: Callable[[str], bool], end: int = sys.maxunicode + 1) -> Chars:
-    return Chars.of((code, code) for code in range(end) if holds(chr(code)))

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from phloem.nodes.services.models import json_grammar as spelled
-from phloem.nodes.services.models import regex
-from phloem.nodes.services.models.grammar import MOST_TIMES, Grammar, Node, Ref, Text, alt, repeat, seq
-from phloem.nodes.services.models.schema_merge import Contradiction, Schema, flattened, merged
+from phloem.nodes.services.models.forms import json_text as spelled
+from phloem.nodes.services.models.forms import regex
+from phloem.nodes.services.models.forms.classes import VISIBLE
+from phloem.nodes.services.models.forms.grammar import MOST_TIMES, Grammar
+from phloem.nodes.services.models.forms.schema_merge import Contradiction, Schema, flattened, merged
+from phloem.nodes.services.models.forms.tree import Node, Ref, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
 __all__ = ["schema_grammar"]
@@ -239,7 +241,7 @@ def _string(schema: Mapping[str, Any]) -> Node:
 
 def _found_in(pattern: str) -> Node:
     """A text in which `pattern` is found: anything may stand around it where it is not tied to the ends."""
-    around = repeat(regex.VISIBLE, 0, None)
+    around = repeat(VISIBLE, 0, None)
     options = []
     for branch in regex.branches(pattern):
         before = [] if branch.at_start else [around]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phloem.nodes.services.models import regex
-from phloem.nodes.services.models.grammar import Grammar, Text, alt
+from phloem.nodes.services.models.forms import regex
+from phloem.nodes.services.models.forms.grammar import Grammar
+from phloem.nodes.services.models.forms.tree import Text, alt
 from phloem.runtime.errors import ServiceError, SettingError
 
 __all__ = ["Form", "form_of"]
@@ -52,8 +53,8 @@ def _canonical(schema: object) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _schema_form(canonical: str) -> Form:
-    from phloem.nodes.services.models.schema import schema_grammar
-    from phloem.nodes.services.models.schema_check import SchemaCheck
+    from phloem.nodes.services.models.forms.schema import schema_grammar
+    from phloem.nodes.services.models.forms.schema_check import SchemaCheck
 
     check = SchemaCheck(canonical)
     grammar = schema_grammar(check.schema, check.fits)

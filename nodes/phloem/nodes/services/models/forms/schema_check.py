@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from phloem.nodes.services.models import regex
-from phloem.nodes.services.models.schema_merge import Schema
+from phloem.nodes.services.models.forms import regex
+from phloem.nodes.services.models.forms.schema_merge import Schema
 from phloem.runtime.errors import SettingError
 
 __all__ = ["SchemaCheck"]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from phloem.nodes.services.models.grammar import NOTHING, Alt, Chars, Node, Ref, Repeat, Seq, Text, alt, repeat, seq
+from phloem.nodes.services.models.forms.tree import NOTHING, Alt, Chars, Node, Ref, Repeat, Seq, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
 __all__ = [
