@@ -33,7 +33,7 @@ _BLOCK = re.compile(
     r"(?:^<!-- file: (?P<name>\S+) -->\n+)?^```(?P<form>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _STARTS = re.compile(r'(phloem: 1\n|\{\s*"phloem": 1\b)')
-_LEFT_OUT = re.compile(r"^…\n", re.MULTILINE)
+_LEFT_OUT = re.compile(r"^ *…\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -365,6 +365,14 @@ def test_a_cookie_that_a_redirect_sets_is_brought_along_but_not_kept(server: Web
     assert [asked.headers.get("cookie") for asked in server.asked] == [None, "a=b", None]
 
 
+def test_cookies_of_the_user_stay_with_those_that_their_server_sets(server: WebServer) -> None:
+    server.answers["/"] = Answer(status=302, headers={"Location": "/b", "Set-Cookie": "a=b"})
+    server.answers["/b"] = redirect("/c")
+    server.answers["/c"] = Answer(b"ok")
+    ask(gate(server.grant), server.url(), headers={"Cookie": "mine=1"})
+    assert [asked.headers["cookie"] for asked in server.asked] == ["mine=1", "mine=1; a=b", "mine=1; a=b"]
+
+
 def test_headers_that_may_be_secret_stay_with_their_server(server: WebServer) -> None:
     secret = {"Authorization": "Bearer s", "X-Api-Key": "s", "Cookie": "s=s", "Accept-Language": "de"}
     with serving({"/": Answer(b"ok")}) as other:
@@ -425,7 +433,7 @@ def test_a_refused_connection_is_named() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(ServiceError, match=f"localhost refuses connections on port {port}") as caught:
+    with pytest.raises(ServiceError, match=f"cannot connect to localhost on port {port}: connection refused") as caught:
         ask(gate(f"net=localhost:{port}"), f"http://localhost:{port}/?key=secret")
     assert caught.value.retryable
 

@@ -48,32 +48,42 @@ def first_request(method: str, url: str, headers: Mapping[str, str], body: bytes
     if (address.username or address.password) and "authorization" not in sent:
         pair = f"{address.username}:{address.password}".encode()
         sent["Authorization"] = f"Basic {b64encode(pair).decode()}"
-    return httpx.Request(method.upper(), address.copy_with(username=None, password=None), headers=sent, content=body)
+    bare = address.copy_with(username=None, password=None)
+    return httpx.Request(method.upper(), bare, headers=sent, content=body, extensions={_COOKIES: sent.get("cookie")})
 
 
 def next_request(request: httpx.Request, answer: httpx.Response, cookies: httpx.Cookies) -> httpx.Request:
     """The request that a redirect asks for; ServiceError if it leads anywhere but to the web.
 
     As in browsers, a POST becomes a GET except by 307 and 308. To another server go none of the headers
-    that might hold a secret.
+    that might hold a secret. `cookies` are those that were set on the way.
     """
     import httpx
 
     address = _target(request, answer)
+    same = _same_server(request.url, address)
     method = request.method
     if (answer.status_code == 303 and method != "HEAD") or (answer.status_code in (301, 302) and method == "POST"):
         method = "GET"
     keeps_body = method == request.method
     headers = httpx.Headers(request.headers)
     for name in list(headers):
-        foreign = name not in _FOR_ANYONE and not _same_server(request.url, address)
+        foreign = name not in _FOR_ANYONE and not same
         if foreign or name in ("host", "content-length", "cookie") or (name == "content-type" and not keeps_body):
             del headers[name]
-    return httpx.Request(
-        method, address, headers=headers, content=request.content if keeps_body else None, cookies=cookies
+    content = request.content if keeps_body else None
+    given = request.extensions.get(_COOKIES) if same else None
+    following = httpx.Request(
+        method, address, headers=headers, content=content, cookies=cookies, extensions={_COOKIES: given}
     )
+    if given:
+        set_on_the_way = following.headers.get("cookie")
+        following.headers["cookie"] = f"{given}; {set_on_the_way}" if set_on_the_way else given
+    return following
 
 
+_COOKIES: Final = "phloem.cookies"
+"""Under which extension a request carries the cookies that the user gave."""
 _FOR_ANYONE: Final = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
 
 

@@ -9,6 +9,7 @@ is writing, whoever opened the connection.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -56,7 +57,7 @@ class GatedBackend(httpcore.AsyncNetworkBackend):
                 failure = error
                 continue
             return _GatedStream(stream, host, port, address)
-        raise ServiceError(f"{host} refuses connections on port {port}", retryable=True) from failure
+        raise ServiceError(f"cannot connect to {host} on port {port}: {_reason(failure)}", retryable=True) from failure
 
     async def connect_unix_socket(
         self,
@@ -113,3 +114,12 @@ async def _addresses(host: str, port: int) -> list[str]:
             retryable=again,
         ) from error
     return list(dict.fromkeys(str(one[4][0]) for one in found))[:_ENOUGH_ADDRESSES]
+
+
+def _reason(error: BaseException | None) -> str:
+    """What the system says of a failed connection."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return os.strerror(error.errno).lower()
+        error = error.__cause__ or error.__context__
+    return "no answer"
