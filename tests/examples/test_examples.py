@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phloem.runtime import Hit, dump, load, run
+from phloem.runtime import Hit, Options, dump, load, run
 from phloem.runtime.events import NodeFinished, NodeSkipped
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -103,3 +103,16 @@ def test_a_second_run_of_the_main_example_executes_nothing() -> None:
     finished = [event for event in events if isinstance(event, NodeFinished)]
     assert len(finished) == 6
     assert [event.node for event in finished if not event.cached] == []
+
+
+def test_ask_a_page_forgets_what_an_earlier_page_of_the_same_name_said(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    html = "<html><head><title>News</title></head><body><article>{}</article></body></html>"
+    filler = "<p>The market is open on Monday. Visitors come from far away to buy fruit, bread and cloth there.</p>"
+    first = "<p>The code of the gate is 4417. Nobody else knows it, and it is changed every year in spring.</p>"
+    second = "<p>The code of the gate is 9260. Nobody else knows it, and it is changed every year in spring.</p>"
+    for said, other in ((first, "9260"), (second, "4417")):
+        page.write_text(html.format(filler + said))
+        options = Options(allow=[f"read={tmp_path}"])
+        found = run(EXAMPLES / "ask-a-page.flow.yaml", options=options, page=str(page), question="What is the code?")
+        assert not [hit for hit in found.outputs["passages"] if other in hit.text]

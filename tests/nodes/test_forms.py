@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema
@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phloem.nodes.services.models.forms import form_of, regex
 from phloem.nodes.services.models.forms import json_text as spelled
+from phloem.nodes.services.models.forms.automaton import deterministic
 from phloem.nodes.services.models.forms.grammar import Grammar
-from phloem.nodes.services.models.forms.tree import Alt, Chars, Node, Ref, Repeat, Seq, Text, alt, repeat, seq
+from phloem.nodes.services.models.forms.tree import NOTHING, Alt, Chars, Node, Ref, Repeat, Seq, Text, alt, repeat, seq
 from phloem.nodes.services.models.gguf import read_header
 from phloem.nodes.services.models.sampling import Wording
 from phloem.nodes.services.models.text_model import TextModel
@@ -173,7 +174,8 @@ HOSTILE = [
     ({"root": alt(Ref("one"), Text("x")), "one": seq(Ref("root"), Text("b"))}, "goes in a circle"),
     ({"root": Chars(())}, "never be filled"),
     ({"root": alt(Text("a"), Chars(()))}, "never be filled"),
-    ({"root": seq(Text("a"), Ref("one")), "one": repeat(Text("b"), 0, 1)}, "may be empty"),
+    ({"root": repeat(Ref("one"), 0, None), "one": repeat(Text("b"), 0, 1)}, "may be empty"),
+    ({"root": alt(seq(Ref("one"), Ref("root")), Text("a")), "one": repeat(Text("b"), 0, 1)}, "goes in a circle"),
     ({"root": repeat(repeat(Text("abc"), 0, 500), 500, 500)}, "too large"),
 ]
 
@@ -184,14 +186,54 @@ def test_a_grammar_that_would_end_the_process_is_refused(rules: dict[str, Node],
         Grammar(rules).check()
 
 
-def test_nothing_can_be_read_in_one_way_only() -> None:
-    optional = repeat(Text("a"), 0, 1)
-    assert alt(optional, repeat(Text("b"), 0, 1)) == repeat(alt(Text("a"), Text("b")), 0, 1)
-    assert repeat(seq(optional, optional), 2, 9).empty
-    for node in (repeat(repeat(optional, 0, None), 3, None), repeat(alt(optional, seq(optional, optional)), 0, 50)):
-        grammar = Grammar({"root": node})
-        grammar.check()
-        assert not re.search(r"\?\)[*+?{]", grammar.gbnf.replace(" ", ""))
+def fits(rules: Mapping[str, Node], text: str) -> bool:
+    """Whether a text fits the rules of an automaton, found by walking from rule to rule."""
+    rule: str | None = "root"
+    for character in text:
+        moves = {target: characters for characters, target in moves_of(rules[rule])}
+        rule = next((target for target, characters in moves.items() if character in characters), None)
+        if rule is None:
+            return False
+    node = rules[rule]
+    return node == NOTHING or isinstance(node, Repeat)
+
+
+def moves_of(node: Node) -> list[tuple[Chars, str]]:
+    """What a rule of an automaton reads, and where each leads."""
+    if isinstance(node, Repeat):
+        node = node.item
+    found = []
+    for option in node.options if isinstance(node, Alt) else [node] if node != NOTHING else []:
+        assert isinstance(option, Seq)
+        characters, target = option.items
+        assert isinstance(characters, Chars)
+        assert isinstance(target, Ref)
+        found.append((characters, target.rule))
+    return found
+
+
+@given(PATTERNS, st.lists(st.text("abc-,. 1\n", max_size=8), max_size=20))
+def test_an_automaton_allows_what_its_pattern_does_and_reads_it_in_one_way(pattern: str, texts: list[str]) -> None:
+    tree = regex.full_match(pattern)
+    rules = deterministic(tree, "root", lambda characters: characters)
+    for node in rules.values():
+        seen = Chars(())
+        for characters, _ in moves_of(node):
+            assert not (seen & characters).ranges
+            seen = seen | characters
+    for text in texts:
+        assert fits(rules, text) == allows(tree, text)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a|b)*a(a|b){14}", "((a|b)?c?){0,900}", "(\\w*,?){0,900}", "(((a?b?){0,9}c?){0,9}d?){0,9}", "(x{0,30}y?){0,30}"],
+)
+def test_a_pattern_with_too_many_states_is_refused_in_a_second(pattern: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(SettingError, match=r"too many ways|too large"):
+        form_of({"pattern": pattern})
+    assert time.perf_counter() - began < 3
 
 
 def test_llama_refuses_text_that_is_no_grammar_without_ending_the_process() -> None:

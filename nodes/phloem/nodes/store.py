@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple
 
 from phloem.nodes.checks import whole
 from phloem.runtime.context import Context
@@ -44,13 +44,15 @@ async def add(
     texts: Annotated[Sequence[str], In("Texts to keep", many=True)] = (),
     documents: Annotated[Sequence[Document], In("Documents to keep, with title, source and metadata", many=True)] = (),
     model: Annotated[ModelName, Setting("The embedding model; local:minilm if empty")] = "",
+    only: Annotated[bool, Setting("Remove whatever else the collection holds")] = False,
 ) -> Collection:
     """Keep texts in a collection, where a search finds them by their meaning.
 
     Give texts, documents or both. Long ones are found better when they are split first. What the
     collection has already is not added again: a text, or a document with its source, is there once, and
-    adding it again replaces its metadata. A collection lives in Phloem's own folder until store.clear
-    empties it, and keeps the embedding model that it was begun with.
+    adding it again replaces its metadata. With `only`, the collection then holds these texts and no others:
+    right for a workflow that reads the same source anew each time. A collection lives in Phloem's own
+    folder until store.clear empties it, and keeps the embedding model that it was begun with.
     """
     items = _items(texts, documents)
     if not items:
@@ -70,6 +72,8 @@ async def add(
             [metadata for _, _, metadata in some],
             model=name,
         )
+    if only:
+        await ctx.collections.keep_only(collection, [id for id, _, _ in items])
     ctx.progress(1.0, f"{len(items)} kept")
     return kept
 
@@ -210,10 +214,6 @@ class Cleared(NamedTuple):
     removed: int
 
 
-class _Clears(Protocol):
-    async def clear(self, name: str) -> int: ...
-
-
 @node(
     "store.clear",
     "Empty a collection",
@@ -230,5 +230,4 @@ async def clear(
     first. There is no way back. A collection that does not exist counts as empty.
     """
     name = _name_of(collection)
-    service: _Clears = ctx.scope.services.get("collections")
-    return Cleared(name, await service.clear(name))
+    return Cleared(name, await ctx.collections.clear(name))

@@ -337,6 +337,16 @@ class Collections:
         """A text that changes whenever the collection's content does."""
         return await self._service.state(name)
 
+    async def keep_only(self, name: str, ids: Sequence[str]) -> int:
+        """Remove everything under other ids; how many items those were."""
+        removed = await self._service.keep_only(name, ids)
+        self.context.written.append(("contents", name, await self._service.state(name)))
+        return removed
+
+    async def clear(self, name: str) -> int:
+        """Remove the collection with all it holds; how many items those were."""
+        return await self._service.clear(name)
+
     @property
     def _service(self) -> CollectionsService:
         service: CollectionsService = self.context.scope.services.get("collections")

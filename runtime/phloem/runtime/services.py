@@ -132,6 +132,14 @@ class CollectionsService(Protocol):
         """A text that changes whenever the collection's content does; empty if there is none."""
         ...
 
+    async def keep_only(self, name: str, ids: Sequence[str]) -> int:
+        """Remove everything under other ids; how many items those were. InputError if there is no such collection."""
+        ...
+
+    async def clear(self, name: str) -> int:
+        """Remove the collection with all it holds; how many items those were."""
+        ...
+
     async def digest(self, name: str, ids: Sequence[str]) -> str:
         """A hash of what the collection holds under these ids; empty if any is missing."""
         ...

@@ -313,6 +313,8 @@ class Work:
                     now = await asyncio.get_running_loop().run_in_executor(
                         self.scheduler.scope.pool, file_digest, Path(where)
                     )
+                elif word == "contents":
+                    now = await services.get("collections").state(where)
                 else:
                     name, *ids = where.split("\n")
                     now = await services.get("collections").digest(name, ids)

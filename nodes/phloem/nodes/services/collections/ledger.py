@@ -121,6 +121,21 @@ class Ledger:
             (_bytes(_number(total) + change), len(new.keys() - old.keys()), name),
         )
 
+    def others(self, name: str, kept: Sequence[str]) -> dict[str, bytes]:
+        """The hash of each item of the collection that is not among `kept`."""
+        keep = set(kept)
+        every = self._connection.execute("SELECT id, hash FROM items WHERE collection = ?", (name,))
+        return {id: hash for id, hash in every if id not in keep}
+
+    def drop(self, name: str, hashes: Mapping[str, bytes]) -> None:
+        """Forget these items, which have these hashes. Within `changing`."""
+        (total,) = self._connection.execute("SELECT total FROM collections WHERE name = ?", (name,)).fetchone()
+        self._connection.executemany("DELETE FROM items WHERE collection = ? AND id = ?", [(name, id) for id in hashes])
+        self._connection.execute(
+            "UPDATE collections SET total = ?, items = items - ? WHERE name = ?",
+            (_bytes(_number(total) - sum(map(_number, hashes.values()))), len(hashes), name),
+        )
+
     def remove(self, name: str) -> None:
         """Forget a collection. Within `changing`."""
         self._connection.execute("DELETE FROM items WHERE collection = ?", (name,))

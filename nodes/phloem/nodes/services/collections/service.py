@@ -68,6 +68,10 @@ class LocalCollections:
         """A hash of what the collection holds under these ids: text, metadata and vector; empty if any is missing."""
         return await self._call(self._store.digest, name, ids)
 
+    async def keep_only(self, name: str, ids: Sequence[str]) -> int:
+        """Remove what the collection holds under other ids; how many items those were. InputError if there is none."""
+        return await self._call(self._store.keep_only, name, ids)
+
     async def clear(self, name: str) -> int:
         """Remove the collection with all it holds; how many items those were."""
         return await self._call(self._store.clear, name)

@@ -93,6 +93,14 @@ class Store:
             return ""
         return hashlib.blake2b(b"".join(found[id] for id in ids), digest_size=16).hexdigest()
 
+    def keep_only(self, name: str, ids: Sequence[str]) -> int:
+        self._existing(name)
+        with self._ledger.changing(name):
+            surplus = self._ledger.others(name, ids)
+            self._delete(name, list(surplus))
+            self._ledger.drop(name, surplus)
+        return len(surplus)
+
     def clear(self, name: str) -> int:
         entry = self.find(name)
         if entry is None:
@@ -161,6 +169,17 @@ class Store:
                 )  # fmt: skip
         except (ChromaError, ValueError, TypeError) as error:
             raise ServiceError(f"Chroma cannot keep the texts in {name!r}: {str(error)[:300]}") from error
+
+    def _delete(self, name: str, ids: list[str]) -> None:
+        chroma = self._chroma
+        from chromadb.errors import ChromaError
+
+        try:
+            collection = chroma.get_collection(_chroma_name(name), embedding_function=None)
+            for start in range(0, len(ids), ROWS_AT_ONCE):
+                collection.delete(ids=ids[start : start + ROWS_AT_ONCE])
+        except (ChromaError, ValueError, TypeError) as error:
+            raise ServiceError(f"Chroma cannot remove texts from {name!r}: {str(error)[:300]}") from error
 
     def _query(self, entry: Entry, query: Vectors, k: int, where: dict[str, Any] | None) -> list[Hit]:
         chroma = self._chroma

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from phloem.nodes.services.models.forms import regex
+from phloem.nodes.services.models.forms.automaton import deterministic
 from phloem.nodes.services.models.forms.grammar import Grammar
 from phloem.nodes.services.models.forms.tree import Text, alt
 from phloem.runtime.errors import ServiceError, SettingError
@@ -80,7 +81,7 @@ def _schema_form(canonical: str) -> Form:
 
 @functools.lru_cache(maxsize=64)
 def _pattern_form(pattern: str) -> Form:
-    grammar = Grammar({"root": regex.full_match(pattern)}).pruned()
+    grammar = Grammar(deterministic(regex.full_match(pattern), "root", lambda characters: characters)).pruned()
     grammar.check()
     regex.matches(pattern, "")
 

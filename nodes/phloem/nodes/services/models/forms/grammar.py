@@ -7,7 +7,7 @@ A grammar that llama.cpp cannot use ends the process, so its text comes only fro
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +44,7 @@ class Grammar:
     def pruned(self) -> Grammar:
         """The same without the ways that no text fits, and rules that nothing needs. SettingError if none is left."""
         self._check_size()
-        ending = self._ending()
+        ending = self._that(_can_end)
         if "root" not in ending:
             raise SettingError(
                 "the form can never be filled", hint="Nothing fits a part of it, or it always needs itself again."
@@ -62,11 +62,7 @@ class Grammar:
     def check(self) -> None:
         """SettingError unless llama.cpp can use this: all there, not too large, able to end, in no circle."""
         self._check_size()
-        wanted = {"root"}
-        for name, node in self.rules.items():
-            wanted |= _refs(node)
-            if node.empty and name != "root":
-                raise SettingError(f"the part {name!r} of the form may be empty")
+        wanted = {"root"}.union(*(_refs(node) for node in self.rules.values()))
         if wanted - self.rules.keys():
             raise SettingError(f"the form needs {min(wanted - self.rules.keys())!r}, which is not defined")
         if self.pruned() != self:
@@ -84,26 +80,27 @@ class Grammar:
         if sum(node.size for node in self.rules.values()) > MOST_PARTS:
             raise SettingError("the form is too large", hint="Allow fewer repetitions, choices or properties.")
 
-    def _ending(self) -> set[str]:
-        """The rules that some text fits."""
+    def _that(self, holds: Callable[[Node, set[str]], bool]) -> set[str]:
+        """The rules of which `holds` is true, given those of which it is true already."""
         users: dict[str, set[str]] = {}
         for name, node in self.rules.items():
             for rule in _refs(node):
                 users.setdefault(rule, set()).add(name)
-        ending: set[str] = set()
+        found: set[str] = set()
         waiting = list(self.rules)
         while waiting:
             name = waiting.pop()
-            if name not in ending and _can_end(self.rules[name], ending):
-                ending.add(name)
+            if name not in found and holds(self.rules[name], found):
+                found.add(name)
                 waiting += users.get(name, ())
-        return ending
+        return found
 
     def _check_left(self) -> None:
-        """SettingError if a rule can come back to itself before it has read a character."""
+        """SettingError if llama.cpp can come back to a rule before it has read a character."""
+        empty = self._that(_may_be_empty)
         done: set[str] = set()
         for name in self.rules:
-            path = {name: iter(_firsts(self.rules[name]))} if name not in done else {}
+            path = {name: iter(_firsts(self.rules[name], empty))} if name not in done else {}
             while path:
                 last = next(reversed(path))
                 step = next(path[last], None)
@@ -113,7 +110,7 @@ class Grammar:
                 elif step in path:
                     raise SettingError("the form goes in a circle: a part of it begins with itself")
                 elif step not in done:
-                    path[step] = iter(_firsts(self.rules[step]))
+                    path[step] = iter(_firsts(self.rules[step], empty))
 
 
 def _refs(node: Node) -> set[str]:
@@ -131,8 +128,8 @@ def _can_end(node: Node, ending: set[str]) -> bool:
             return all(_can_end(item, ending) for item in items)
         case Alt(options):
             return any(_can_end(option, ending) for option in options)
-        case Repeat(item):
-            return node.empty or _can_end(item, ending)
+        case Repeat(item, least, _):
+            return least == 0 or _can_end(item, ending)
         case Ref(rule):
             return rule in ending
 
@@ -158,8 +155,23 @@ def _pruned(node: Node, ending: set[str]) -> Node | None:
             return node
 
 
-def _firsts(node: Node) -> Iterator[str]:
-    """The rules that `node` may begin with."""
+def _may_be_empty(node: Node, empty: set[str]) -> bool:
+    """Whether the empty text fits `node`, given that it fits each rule in `empty`."""
+    match node:
+        case Text() | Chars():
+            return False
+        case Seq(items):
+            return all(_may_be_empty(item, empty) for item in items)
+        case Alt(options):
+            return any(_may_be_empty(option, empty) for option in options)
+        case Repeat(item, least, _):
+            return least == 0 or _may_be_empty(item, empty)
+        case Ref(rule):
+            return rule in empty
+
+
+def _firsts(node: Node, empty: set[str]) -> Iterator[str]:
+    """The rules that `node` may begin with. SettingError if it repeats what may be empty, which goes in a circle."""
     left = [node]
     while left:
         part = left.pop()
@@ -168,11 +180,13 @@ def _firsts(node: Node) -> Iterator[str]:
         elif isinstance(part, Alt):
             left.extend(part.options)
         elif isinstance(part, Repeat):
+            if _may_be_empty(part.item, empty):
+                raise SettingError("the form repeats a part of it that may be empty")
             left.append(part.item)
         elif isinstance(part, Seq):
             for item in part.items:
                 left.append(item)
-                if not item.empty:
+                if not _may_be_empty(item, empty):
                     break
 
 

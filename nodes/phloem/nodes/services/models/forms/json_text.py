@@ -11,12 +11,24 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from phloem.nodes.services.models.forms.tree import NOTHING, Alt, Chars, Node, Ref, Repeat, Seq, Text, alt, repeat, seq
+from phloem.nodes.services.models.forms.tree import NOTHING, Chars, Node, Ref, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
 __all__ = [
-    "ANYTHING", "BOOLEAN", "COLON", "COMMA", "INTEGER", "NULL", "NUMBER", "RULES", "bounded_number", "key_but",
-    "listed", "literal", "quoted", "string",
+    "ANYTHING",
+    "BOOLEAN",
+    "COLON",
+    "COMMA",
+    "INTEGER",
+    "NULL",
+    "NUMBER",
+    "RULES",
+    "bounded_number",
+    "character",
+    "key_but",
+    "listed",
+    "literal",
+    "string",
 ]  # fmt: skip
 
 LONGEST_NAME: Final = 200
@@ -67,27 +79,13 @@ def string(least: int = 0, most: int | None = None) -> Node:
     return seq(Text('"'), repeat(Ref("character"), least, most), Text('"'))
 
 
-def quoted(node: Node) -> Node:
-    """A string whose characters fit `node`."""
-    return seq(Text('"'), _inside(node), Text('"'))
-
-
-def _inside(node: Node) -> Node:
-    match node:
-        case Text(text):
-            return Text("".join(_ESCAPES.get(one) or (one if one in _PLAIN else f"\\u{ord(one):04x}") for one in text))
-        case Chars(ranges):
-            plain = node & _PLAIN
-            escaped = [Text(written) for one, written in _ESCAPES.items() if one in node]
-            return alt(*([plain] if plain.ranges or not escaped else []), *escaped) if ranges else node
-        case Seq(items):
-            return seq(*(_inside(item) for item in items))
-        case Alt(options):
-            return alt(*(_inside(option) for option in options))
-        case Repeat(item, least, most):
-            return repeat(_inside(item), least, most)
-        case Ref():
-            return node
+def character(one_of: Chars) -> Node:
+    """One of these characters, as it stands inside a string; what has no writing of its own up to 64 of a kind."""
+    plain = one_of & _PLAIN
+    named = [Text(written) for one, written in _ESCAPES.items() if one in one_of]
+    others = one_of & ~(_PLAIN | Chars.of((ord(one), ord(one)) for one in _ESCAPES))
+    codes = [code for low, high in others.ranges for code in range(low, min(high, low + 64) + 1)][:64]
+    return alt(*([plain] if plain.ranges else []), *named, *(Text(f"\\u{code:04x}") for code in codes))
 
 
 def key_but(names: Iterable[str]) -> Node:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from phloem.nodes.services.models.forms import json_text as spelled
 from phloem.nodes.services.models.forms import regex
+from phloem.nodes.services.models.forms.automaton import deterministic
 from phloem.nodes.services.models.forms.classes import VISIBLE
 from phloem.nodes.services.models.forms.grammar import MOST_TIMES, Grammar
 from phloem.nodes.services.models.forms.schema_merge import Contradiction, Schema, flattened, merged
@@ -133,7 +134,7 @@ class _Compiler:
             case "array":
                 return self._array(schema)
             case "string":
-                return _string(schema)
+                return self._string(schema)
             case "integer":
                 return _number(schema, whole=True)
             case "number":
@@ -187,6 +188,22 @@ class _Compiler:
         self._rules[name] = node
         return Ref(name)
 
+    def _string(self, schema: Mapping[str, Any]) -> Node:
+        if "pattern" in schema:
+            return self._matching(_found_in(schema["pattern"]))
+        if schema.get("format") in FORMATS:
+            return self._matching(regex.full_match(FORMATS[schema["format"]]))
+        least, most = _at_least(schema, "minLength"), _at_most(schema, "maxLength")
+        if most is not None and most < least:
+            raise Contradiction(f"the schema asks for a text of at least {least} characters, and allows {most}")
+        return spelled.string(least, most)
+
+    def _matching(self, pattern: Node) -> Node:
+        """A string whose characters fit `pattern`."""
+        name = f"text {len(self._rules)}"
+        self._rules |= deterministic(pattern, name, spelled.character)
+        return seq(Text('"'), Ref(name), Text('"'))
+
     def _array(self, schema: Mapping[str, Any]) -> Node:
         items = schema.get("items", True)
         first = schema.get("prefixItems", items if isinstance(items, list) else [])
@@ -226,17 +243,6 @@ def _only_extra(more: Node | None, schema: Mapping[str, Any]) -> Node:
         return Text("{}")
     rest = repeat(seq(spelled.COMMA, more), max(0, least - 1), None if most is None else most - 1)
     return seq(Text("{"), seq(more, rest) if least else repeat(seq(more, rest), 0, 1), Text("}"))
-
-
-def _string(schema: Mapping[str, Any]) -> Node:
-    if "pattern" in schema:
-        return spelled.quoted(_found_in(schema["pattern"]))
-    if schema.get("format") in FORMATS:
-        return spelled.quoted(regex.full_match(FORMATS[schema["format"]]))
-    least, most = _at_least(schema, "minLength"), _at_most(schema, "maxLength")
-    if most is not None and most < least:
-        raise Contradiction(f"the schema asks for a text of at least {least} characters, and allows {most}")
-    return spelled.string(least, most)
 
 
 def _found_in(pattern: str) -> Node:

@@ -14,6 +14,10 @@ Schema = Mapping[str, Any] | bool
 
 MOST_STEPS: Final = 200
 MOST_OPTIONS: Final = 500
+_SAYS_NOTHING: Final = frozenset(
+    {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment", "title", "description", "default", "examples"}
+)
+"""Keywords that make no value fit less."""
 
 
 class Contradiction(SettingError):
@@ -24,14 +28,20 @@ def flattened(schema: Schema, root: Schema) -> Schema:
     """`schema` with its references and `allOf` put into it, so that it says everything at its own level."""
     for _ in range(MOST_STEPS):
         if isinstance(schema, bool) or not ("$ref" in schema or "allOf" in schema):
-            return schema
+            break
         parts = [_target(schema["$ref"], root)] if "$ref" in schema else []
         own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
         whole: Schema = True
         for part in [*parts, *schema.get("allOf", []), own]:
             whole = merged(whole, part)
         schema = whole
-    raise SettingError("the schema refers to itself in a circle")
+    else:
+        raise SettingError("the schema refers to itself in a circle")
+    return (
+        schema
+        if isinstance(schema, bool)
+        else {key: value for key, value in schema.items() if key not in _SAYS_NOTHING}
+    )
 
 
 def _target(reference: str, root: Schema) -> Schema:

@@ -1,8 +1,4 @@
-"""The parts of a grammar: texts, characters, and how they follow one another.
-
-A grammar in which nothing can be read in many ways keeps llama.cpp busy for ever. `seq`, `alt` and
-`repeat` build trees in which nothing can be read in one way only.
-"""
+"""The parts of a grammar: texts, characters, and how they follow one another."""
 
 from __future__ import annotations
 
@@ -25,8 +21,6 @@ class Text:
     def size(self) -> int:
         return 1 + len(self.text)
 
-    empty = False
-
 
 @dataclass(frozen=True, slots=True)
 class Chars:
@@ -48,8 +42,6 @@ class Chars:
     @property
     def size(self) -> int:
         return 1 + len(self.ranges)
-
-    empty = False
 
     def __invert__(self) -> Chars:
         edges = [0, *(edge for low, high in self.ranges for edge in (low, high + 1)), LAST + 1]
@@ -78,16 +70,14 @@ class Seq:
 
     items: tuple[Node, ...]
     size: int = field(init=False, compare=False)
-    empty: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", 1 + sum(item.size for item in self.items))
-        object.__setattr__(self, "empty", all(item.empty for item in self.items))
 
 
 @dataclass(frozen=True, slots=True)
 class Alt:
-    """Any one of these, of which none is empty. Made by `alt`."""
+    """Any one of these. Made by `alt`."""
 
     options: tuple[Node, ...]
     size: int = field(init=False, compare=False)
@@ -95,12 +85,10 @@ class Alt:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", 1 + sum(option.size for option in self.options))
 
-    empty = False
-
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """`least` to `most` times, or `least` or more where `most` is None; `item` is not empty. Made by `repeat`."""
+    """`least` to `most` times, or `least` or more where `most` is None. Made by `repeat`."""
 
     item: Node
     least: int
@@ -111,10 +99,6 @@ class Repeat:
         """llama.cpp writes a repetition out as often as it may happen."""
         return 1 + max(1, self.least if self.most is None else self.most) * self.item.size
 
-    @property
-    def empty(self) -> bool:
-        return self.least == 0
-
 
 @dataclass(frozen=True, slots=True)
 class Ref:
@@ -122,11 +106,10 @@ class Ref:
 
     rule: str
     size = 1
-    empty = False
 
 
 Node = Text | Chars | Seq | Alt | Repeat | Ref
-"""`size` is how much of it llama.cpp keeps in memory; `empty` whether the empty text fits it."""
+"""`size` is how much of it llama.cpp keeps in memory."""
 
 NOTHING: Final = Seq(())
 """What only the empty text fits."""
@@ -136,31 +119,26 @@ def seq(*items: Node) -> Node:
     """One after the other; neighbouring texts become one."""
     joined: list[Node] = []
     for item in items:
-        inner = item.items if isinstance(item, Seq) else (item,)
-        for part in inner:
+        for part in item.items if isinstance(item, Seq) else (item,):
             if isinstance(part, Text) and joined and isinstance(joined[-1], Text):
-                part = Text(joined.pop().text + part.text)  # type: ignore[union-attr]
-            joined.append(part)
+                joined[-1] = Text(joined[-1].text + part.text)
+            else:
+                joined.append(part)
     return joined[0] if len(joined) == 1 else Seq(tuple(joined))
 
 
 def alt(*options: Node) -> Node:
-    """Any one of these."""
-    filled = tuple(part for option in options for part in _filled(option))
-    chosen = filled[0] if len(filled) == 1 else Alt(filled)
-    if not any(option.empty for option in options):
-        return chosen
-    return repeat(chosen, 0, 1) if filled else NOTHING
+    """Any one of these, each once."""
+    parts = [part for option in options for part in (option.options if isinstance(option, Alt) else (option,))]
+    found = tuple(dict.fromkeys(parts))
+    return found[0] if len(found) == 1 else Alt(found)
 
 
 def repeat(item: Node, least: int, most: int | None) -> Node:
     """`item` from `least` to `most` times, or without end where `most` is None."""
-    filled = tuple(_filled(item))
-    if not filled or most == 0:
+    if item == NOTHING or most == 0:
         return NOTHING
-    if (least, most) == (1, 1):
-        return item
-    return Repeat(filled[0] if len(filled) == 1 else Alt(filled), 0 if item.empty else least, most)
+    return item if (least, most) == (1, 1) else Repeat(item, least, most)
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -175,15 +153,3 @@ def walk(node: Node) -> Iterator[Node]:
             left.extend(part.options)
         elif isinstance(part, Repeat):
             left.append(part.item)
-
-
-def _filled(node: Node) -> Iterator[Node]:
-    """Options that together are what fits `node`, but for the empty text."""
-    if not node.empty:
-        yield node
-    elif isinstance(node, Repeat):
-        yield Repeat(node.item, 1, node.most) if node.most != 1 else node.item
-    elif isinstance(node, Seq):
-        for index, item in enumerate(node.items):
-            for part in _filled(item):
-                yield seq(part, *node.items[index + 1 :])

@@ -1,0 +1,147 @@
+"""Nothing that there is lacks a word in the documentation, and every link in it leads somewhere."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from phloem.runtime import cli, context, errors, events, grants, ports, runs, view
+from phloem.runtime.cli.arguments import parser
+from phloem.runtime.declare import In, Setting, node
+from phloem.runtime.document.words import INPUT_KEYS, NODE_KEYS, ON_ERROR, RETRY_KEYS, TOP_KEYS
+from phloem.runtime.kinds import Effect
+
+ROOT = Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+EVENTS = [
+    cls
+    for cls in vars(events).values()
+    if inspect.isclass(cls) and issubclass(cls, events.Event) and cls is not events.Event
+]
+PARSERS = next(one.choices for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
+
+
+def text_of(page: str) -> str:
+    return (ROOT / "docs" / page).read_text("utf-8")
+
+
+def lacking(page: str, words: Iterable[str]) -> list[str]:
+    """Those of `words` that stand nowhere in the page's code: `word`, or `word=…`, `word(…)`, alone or among others."""
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL))
+    return [
+        word for word in words if not any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", span) for span in spans)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("workflows.md", [*TOP_KEYS, *INPUT_KEYS, *NODE_KEYS]),
+        ("workflows.md", [*RETRY_KEYS, *ON_ERROR, "default"]),
+        ("workflows.md", ports.BASES),
+        ("workflows.md", get_args(Effect)),
+        ("workflows.md", ["PHLOEM_HOME", "PHLOEM_MODEL", "PHLOEM_DEBUG"]),
+        ("permissions.md", grants.WORDS),
+        ("permissions.md", [*grants._KEY_FOLDERS, *grants._KEY_FILES, *grants._KEY_BEGINNINGS, *grants._KEY_ENDINGS]),
+        ("events.md", get_args(events.Status)),
+        ("events.md", get_args(view.State)),
+        ("events.md", [one.name for cls in (view.RunView, view.NodeView) for one in dataclasses.fields(cls)]),
+        ("events.md", ["subscribe", "discard_events", "cancel", "result", "batches"]),
+        ("events.md", [one.name for one in dataclasses.fields(runs.Result)]),
+        ("writing-nodes.md", [one.name for cls in (In, Setting) for one in dataclasses.fields(cls) if one.name != "about"]),
+        ("writing-nodes.md", [name for name in inspect.signature(node).parameters if name not in ("id", "title")]),
+        ("writing-nodes.md", get_args(Effect)),
+        ("writing-nodes.md", ports.BASES),
+        ("writing-nodes.md", ["InputError", "SettingError", "ServiceError", "NodeCrashed", "NodeTimeout", "PermissionNeeded"]),
+        ("writing-nodes.md", [name for name in vars(context.Context) if not name.startswith("_") and name not in ("scope", "node", "written", "tokens_in", "tokens_out", "on_progress", "on_text")]),
+        ("writing-nodes.md", [name for cls in (context.Files, context.Http, context.Models, context.Collections) for name in vars(cls) if not name.startswith("_") and name != "context"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+def test_a_page_names_all_that_there_is(page: str, words: Iterable[str]) -> None:
+    assert lacking(page, words) == []
+
+
+def test_every_command_and_option_is_in_the_tables() -> None:
+    options = [text for one in PARSERS.values() for action in one._actions for text in action.option_strings]
+    whole = [text for action in parser()._actions for text in action.option_strings]
+    assert lacking("workflows.md", {*options, *whole}) == []
+    assert lacking("workflows.md", [f"phloem {command}" for command in PARSERS]) == []
+
+
+def test_no_option_in_the_docs_is_one_that_there_is_not() -> None:
+    known = {text for one in PARSERS.values() for action in one._actions for text in action.option_strings} | {
+        "--version"
+    }
+    lines = [line for page in PAGES for line in re.findall(r"phloem [^\n`]*", page.read_text("utf-8"))]
+    assert {word for line in lines for word in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line)} - known == set()
+
+
+def test_every_exit_code_is_told() -> None:
+    told = re.findall(r"^\| (\d+) \|", text_of("workflows.md"), re.MULTILINE)
+    assert told == ["0", "1", "2", "3", str(cli.INTERRUPTED)]
+    assert all(re.search(rf"\b{code}\b", README.read_text("utf-8")) for code in told)
+
+
+def test_the_table_of_events_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", text_of("events.md"), re.MULTILINE)
+    told = {name: re.findall(r"`(\w+)`", fields) for name, fields in rows if name in vars(events)}
+    assert told == {cls.__name__: [one.name for one in dataclasses.fields(cls)[3:]] for cls in EVENTS}
+
+
+def test_every_kind_of_error_that_python_meets_exists() -> None:
+    named = {
+        word
+        for page in PAGES
+        for word in re.findall(
+            r"\b[A-Z]\w+Error\b|\bNode(?:Timeout|Crashed)\b|\bPermissionNeeded\b", page.read_text("utf-8")
+        )
+    }
+    assert named - set(errors.__all__) == set()
+
+
+LINK = re.compile(r"\[[^]]*]\(([^)\s]+)\)")
+WRITTEN = [path for path in PAGES if path.name != "nodes.md"]
+"""The pages that people wrote; nodes.md is made of help texts, in which nothing is a link."""
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=[path.name for path in WRITTEN])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(without_blocks(page)):
+        file, _, heading = link.partition("#")
+        if "://" not in link:
+            target = (page.parent / file).resolve() if file else page
+            assert target.exists(), link
+            assert not heading or heading in headings(target), link
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    found: set[Path] = set()
+    waiting = [README]
+    while waiting:
+        page = waiting.pop()
+        found.add(page)
+        links = [(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(without_blocks(page))]
+        waiting += [one for one in links if one.suffix == ".md" and one not in found and one.exists()]
+    assert set(PAGES) - found == set()
+
+
+def without_blocks(page: Path) -> str:
+    """The words of a page, without its code."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def headings(page: Path) -> set[str]:
+    """The names by which a link reaches the headings of a page."""
+    titles = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
