@@ -116,3 +116,20 @@ def test_ask_a_page_forgets_what_an_earlier_page_of_the_same_name_said(tmp_path:
         options = Options(allow=[f"read={tmp_path}"])
         found = run(EXAMPLES / "ask-a-page.flow.yaml", options=options, page=str(page), question="What is the code?")
         assert not [hit for hit in found.outputs["passages"] if other in hit.text]
+
+
+def test_a_collection_that_someone_added_to_is_cleaned_again(tmp_path: Path) -> None:
+    store = "phloem: 1\nnodes:\n  keep:\n    kind: store.add@1\n    set: {collection: c, texts: [TEXT]ONLY}\n"
+    mine = tmp_path / "mine.flow.yaml"
+    mine.write_text(store.replace("TEXT", "The gate opens at nine.").replace("ONLY", ", only: true"))
+    other = tmp_path / "other.flow.yaml"
+    other.write_text(store.replace("TEXT", "Boats leave at ten.").replace("ONLY", ""))
+
+    def executed(path: Path) -> bool:
+        events: list[Any] = []
+        run(path, listener=events.append)
+        return not next(event for event in events if isinstance(event, NodeFinished)).cached
+
+    assert [executed(mine), executed(mine)] == [True, False]
+    assert [executed(other), executed(other)] == [True, False]
+    assert [executed(mine), executed(mine)] == [True, False]

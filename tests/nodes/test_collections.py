@@ -494,3 +494,22 @@ def test_settings_for_chroma_in_the_current_folder_are_not_followed(
     code = IN_A_FOLDER.format(home=str(home.path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.startswith(said), done.stderr[-500:]
+
+
+def test_keep_only_leaves_just_what_is_named_and_the_state_of_having_only_that(store: LocalCollections) -> None:
+    add(store, "notes", ["a", "b", "c", "d"])
+    add(store, "other", ["b", "d"])
+    assert run(store.keep_only("notes", ["b", "d", "never there"])) == 2
+    assert sorted(ids_of(search(store, "notes", "a"))) == ["b", "d"]
+    assert run(store.state("notes")) == run(store.state("other"))
+    assert run(store.digest("notes", ["a"])) == ""
+    assert run(store.keep_only("notes", ["b", "d"])) == 0
+    assert run(store.keep_only("notes", [])) == 2
+    assert search(store, "notes", "a") == []
+    add(store, "notes", ["a"])
+    assert ids_of(search(store, "notes", "a")) == ["a"]
+
+
+def test_keep_only_wants_a_collection(store: LocalCollections) -> None:
+    with pytest.raises(InputError, match="there is no collection 'nothing'"):
+        run(store.keep_only("nothing", ["a"]))
