@@ -69,6 +69,29 @@ def test_a_page_names_all_that_there_is(page: str, words: Iterable[str]) -> None
     assert lacking(page, words) == []
 
 
+def test_the_table_of_links_is_that_of_the_code() -> None:
+    table = text_of("workflows.md").partition("| from | to |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.*) \| (.*) \|$", table, re.MULTILINE)
+    told = {(one, one) for one in ports.BASES}
+    for source, target in rows:
+        if target.startswith("a list"):
+            assert source == "a type"
+            continue
+        told |= {(one, other) for one in bases_in(source) for other in bases_in(target)}
+    assert told == {(one, other) for one in ports.BASES for other in ports.BASES if is_legal(one, other)}
+    assert is_legal("text", "list[text]")
+
+
+def bases_in(cell: str) -> set[str]:
+    named = set(re.findall(r"`(\w+)`", cell))
+    return set(ports.BASES) - named if cell.startswith("everything") else named
+
+
+def is_legal(source: str, target: str) -> bool:
+    port = ports.Port("port", ports.PortType.parse(target))
+    return not isinstance(ports.join_link(ports.PortType.parse(source), port), str)
+
+
 def test_every_command_and_option_is_in_the_tables() -> None:
     options = [text for one in PARSERS.values() for action in one._actions for text in action.option_strings]
     whole = [text for action in parser()._actions for text in action.option_strings]

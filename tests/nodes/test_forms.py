@@ -538,6 +538,19 @@ def test_a_pattern_that_can_be_read_in_many_ways_does_not_slow_the_model_down(mo
     assert time.perf_counter() - began < 5
 
 
+@pytest.mark.slow
+def test_alternatives_that_are_told_apart_too_late_end_in_an_error_and_not_in_hours(model: TextModel) -> None:
+    """Each level of this doubles the ways in which what was written so far can go on."""
+    parts: dict[str, Any] = {"d40": {"type": "null"}}
+    for level in range(40):
+        inner = {"$ref": f"#/$defs/d{level + 1}"}
+        parts[f"d{level}"] = {"anyOf": [{"type": "array", "prefixItems": [inner, {"const": last}]} for last in (1, 2)]}
+    began = time.perf_counter()
+    with pytest.raises(ServiceError, match="too many ways at once"):
+        written(model, {"schema": {"$defs": parts, "$ref": "#/$defs/d0"}}, 1)
+    assert time.perf_counter() - began < 60
+
+
 def test_an_answer_that_can_have_no_more_is_complete_at_its_last_token(model: TextModel) -> None:
     prompt = model.prompt("<|user|>Hi<|end|><|assistant|>", marks=True)
     grammar = form_of({"pattern": "[0-9]{4}"}).grammar

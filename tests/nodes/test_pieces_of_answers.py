@@ -10,8 +10,8 @@ from phloem.nodes.services.models.text import Pieces
 
 
 def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
+    bounds = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 def shown(pieces: Pieces, tokens: list[bytes]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ __all__ = ["Chooser", "HeldChooser", "native_grammar"]
 
 REPEAT_WINDOW: Final = 64
 """Tokens that repeat_penalty looks back on."""
+SLOWEST: Final = 2.0
+"""Seconds that a grammar may take over one token; usually it takes a few thousandths."""
 COLDEST: Final = 0.001
 """A temperature below which the likeliest token is as good as certain, and the arithmetic overflows."""
 
@@ -71,6 +74,7 @@ class HeldChooser(Chooser):
         Most often the token that would be chosen anyway is allowed, so that one is tried first. Choosing
         again among all that are allowed, if it is not, gives the same chances.
         """
+        began = time.perf_counter()
         candidates = self._candidates(self._scores() + self._unwritable)
         token = self._chosen(candidates.copy())
         if not self._allowed(candidates[token : token + 1].copy()).size:
@@ -81,6 +85,11 @@ class HeldChooser(Chooser):
         # Accepting a token that the grammar does not allow would end the process.
         for sampler in (self._grammar, self._chain):
             self._llama.llama_sampler_accept(sampler, token)
+        if time.perf_counter() - began > SLOWEST:
+            raise ServiceError(
+                "what the model wrote so far can be read in too many ways at once",
+                hint="Let the alternatives of the schema differ at their beginning: put what tells them apart first.",
+            )
         return token
 
     def is_complete(self) -> bool:

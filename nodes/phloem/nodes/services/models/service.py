@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, TypeVar
@@ -43,19 +44,17 @@ class LocalModels:
         self.catalogue = Catalogue(home.models)
         self._shelf = Shelf()
 
-    async def generate(self, model: str, prompt: str, sampling: Sampling, usage: Usage) -> AsyncIterator[str]:
+    def generate(self, model: str, prompt: str, sampling: Sampling, usage: Usage) -> AsyncGenerator[str, None]:
         """The answer to `prompt`, piece by piece; its continuation, if the model was not made for conversation."""
-        async for piece in self._stream(model, Question(prompt, Wording.of(sampling)), usage):
-            yield piece
+        return self._stream(model, Question(prompt, Wording.of(sampling)), usage)
 
-    async def chat(
+    def chat(
         self, model: str, messages: Sequence[Message], sampling: Sampling, usage: Usage
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The assistant's next turn, piece by piece."""
         if not messages:
             raise InputError("the conversation is empty", hint="Give messages, or a prompt.")
-        async for piece in self._stream(model, Question(tuple(messages), Wording.of(sampling)), usage):
-            yield piece
+        return self._stream(model, Question(tuple(messages), Wording.of(sampling)), usage)
 
     async def structured(
         self, model: str, prompt: str, form: Mapping[str, Any], sampling: Sampling, usage: Usage
@@ -106,8 +105,8 @@ class LocalModels:
     def _identity(self, model: str) -> str:
         provider, name = _parts(model)
         if provider == "local":
-            return f"{self.catalogue.digest(self.catalogue.find(name))} llama-cpp-python {version('llama-cpp-python')}"
-        return f"{name} {find_snapshot(name).name} sentence-transformers {version('sentence-transformers')}"
+            return f"{self.catalogue.digest(self.catalogue.find(name))} {_version('llama-cpp-python')}"
+        return f"{name} {find_snapshot(name).name} {_version('sentence-transformers')}"
 
     def _submit_text(self, model: str, work: Callable[[TextModel], Result]) -> Job[Result]:
         provider, name = _parts(model)
@@ -125,14 +124,14 @@ class LocalModels:
         folder = await asyncio.to_thread(find_snapshot, name)
         return partial(self._shelf.submit, folder, model, partial(SentenceModel, model, folder))
 
-    async def _stream(self, model: str, question: Question, usage: Usage) -> AsyncIterator[str]:
+    async def _stream(self, model: str, question: Question, usage: Usage) -> AsyncGenerator[str, None]:
         """The pieces of the answer as they come; when nobody takes them any more the model stops."""
-        flow = _Flow()
-        job = self._submit_text(model, partial(_answer, question, flow.put))
-        job.future.add_done_callback(flow.end)
+        arrivals = _Arrivals()
+        job = self._submit_text(model, partial(_answer, question, arrivals.put))
+        job.future.add_done_callback(arrivals.end)
         try:
-            while not flow.ended:
-                text = await flow.take()
+            while not arrivals.ended:
+                text = await arrivals.take()
                 if text:
                     yield text
             _outcome(job)
@@ -142,17 +141,17 @@ class LocalModels:
 
     async def _result(self, job: Job[Result]) -> Result:
         """What the job gives; if the wait for it is cancelled, so is the job."""
-        flow = _Flow()
-        job.future.add_done_callback(flow.end)
+        arrivals = _Arrivals()
+        job.future.add_done_callback(arrivals.end)
         try:
-            while not flow.ended:
-                await flow.take()
+            while not arrivals.ended:
+                await arrivals.take()
         finally:
             job.cancel()
         return _outcome(job)
 
 
-class _Flow:
+class _Arrivals:
     """Text on its way from the thread of a model to the event loop that made this.
 
     What has piled up while the loop was busy arrives as one piece.
@@ -205,6 +204,11 @@ class _Flow:
             self._loop.call_soon_threadsafe(self._ready.set)
         except RuntimeError:
             raise Stopped from None
+
+
+@functools.cache
+def _version(package: str) -> str:
+    return f"{package} {version(package)}"
 
 
 def _outcome(job: Job[Result]) -> Result:

@@ -131,7 +131,7 @@ class _Positions:
 def _moves(positions: set[int], characters: list[Chars]) -> Iterator[tuple[Chars, frozenset[int]]]:
     """For each set of positions that some characters lead to, those characters."""
     ranges = [(low, high + 1, position) for position in sorted(positions) for low, high in characters[position].ranges]
-    edges = sorted({edge for low, end, _ in ranges for edge in (low, end)})
+    bounds = sorted({bound for low, end, _ in ranges for bound in (low, end)})
     begins: dict[int, list[int]] = {}
     finishes: dict[int, list[int]] = {}
     for low, end, position in ranges:
@@ -139,10 +139,10 @@ def _moves(positions: set[int], characters: list[Chars]) -> Iterator[tuple[Chars
         finishes.setdefault(end, []).append(position)
     active: set[int] = set()
     found: dict[frozenset[int], list[tuple[int, int]]] = {}
-    for edge, end in itertools.pairwise(edges):
-        active.difference_update(finishes.get(edge, ()))
-        active.update(begins.get(edge, ()))
+    for bound, end in itertools.pairwise(bounds):
+        active.difference_update(finishes.get(bound, ()))
+        active.update(begins.get(bound, ()))
         if active:
-            found.setdefault(frozenset(active), []).append((edge, end - 1))
+            found.setdefault(frozenset(active), []).append((bound, end - 1))
     for target, parts in found.items():
         yield Chars.of(parts), target

@@ -29,7 +29,7 @@ __all__ = [
     "listed",
     "literal",
     "string",
-]  # fmt: skip
+]
 
 LONGEST_NAME: Final = 200
 

@@ -37,11 +37,9 @@ def flattened(schema: Schema, root: Schema) -> Schema:
         schema = whole
     else:
         raise SettingError("the schema refers to itself in a circle")
-    return (
-        schema
-        if isinstance(schema, bool)
-        else {key: value for key, value in schema.items() if key not in _SAYS_NOTHING}
-    )
+    if isinstance(schema, bool):
+        return schema
+    return {key: value for key, value in schema.items() if key not in _SAYS_NOTHING}
 
 
 def _target(reference: str, root: Schema) -> Schema:

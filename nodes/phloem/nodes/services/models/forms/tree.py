@@ -44,8 +44,8 @@ class Chars:
         return 1 + len(self.ranges)
 
     def __invert__(self) -> Chars:
-        edges = [0, *(edge for low, high in self.ranges for edge in (low, high + 1)), LAST + 1]
-        return Chars.of((low, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high)
+        bounds = [0, *(bound for low, high in self.ranges for bound in (low, high + 1)), LAST + 1]
+        return Chars.of((low, high - 1) for low, high in zip(bounds[::2], bounds[1::2], strict=True) if low < high)
 
     def __or__(self, other: Chars) -> Chars:
         return Chars.of([*self.ranges, *other.ranges])
