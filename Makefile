@@ -6,13 +6,16 @@
 
 PYTHON ?= python3
 DEMO = examples/ask-a-page.flow.yaml
+QUESTION = When was the power loom designed?
 TEST = .venv-test/bin
 
 .PHONY: demo test quick check bench docs clean
 
 demo: .venv/ready
-	@echo "phloem run $(DEMO)"
-	@.venv/bin/phloem run $(DEMO) --progress $$(test -t 2 && echo live || echo lines)
+	@echo 'phloem run $(DEMO) -i question="$(QUESTION)"'
+	@.venv/bin/phloem run $(DEMO) -i question="$(QUESTION)" --progress $$(test -t 2 && echo live || echo lines)
+	@echo
+	@echo 'Ask it something else: .venv/bin/phloem run $(DEMO) -i question="Where was the Jacquard loom shown?"'
 
 test: check
 	$(TEST)/python -m pytest

@@ -206,7 +206,9 @@ def test_a_query_that_multiplies_without_end_is_stopped(text: str) -> None:
 
 def test_an_object_is_built_from_named_inputs() -> None:
     ports = ports_of(find("data.build"), {"fields": ["a", "b-c"]})
-    assert {name for name in ports.inputs if name != "fields"} == {"a", "b-c"}
+    assert {name for name in ports.inputs if name not in ("fields", "lists")} == {"a", "b-c"}
+    ports = ports_of(find("data.build"), {"fields": ["a", "b"], "lists": ["b"]})
+    assert [ports.inputs[name].maps for name in ("a", "b")] == ["always", None]
     built = call("data.build", {"fields": ["d", "n"], "d": Document("x", "t"), "n": None})
     assert built == {"d": {"text": "x", "title": "t", "source": "", "metadata": {}}, "n": None}
     assert list(call("data.build", {"fields": ["b", "a"], "a": 1, "b": 2})) == ["b", "a"]

@@ -104,10 +104,17 @@ def test_listing(tmp_path: Path) -> None:
 
     def listed(**settings: Any) -> list[str]:
         return [
-            str(Path(one).relative_to(tmp_path)) for one in call("files.list", {"folder": ".", **settings}, tmp_path)
+            str(Path(one).relative_to(tmp_path))
+            for one in call("files.list", {"folder": ".", **settings}, tmp_path)["paths"]
         ]
 
     assert listed() == ["a.txt", "b.txt", "c.md"]
+    assert call("files.list", {"folder": ".", "recursive": True}, tmp_path)["names"] == [
+        "a.txt",
+        "b.txt",
+        "c.md",
+        "d.txt",
+    ]
     assert listed(pattern="*.txt") == ["a.txt", "b.txt"]
     assert listed(pattern="*.txt", recursive=True) == ["a.txt", "b.txt", str(Path("sub/d.txt"))]
     assert listed(pattern="*.txt", hidden=True) == [".hidden.txt", "a.txt", "b.txt"]
@@ -118,7 +125,7 @@ def test_listing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["", "/etc/*", "../*", "**x/[", "a\0b"])
 def test_patterns_that_lead_elsewhere_or_nowhere(tmp_path: Path, pattern: str) -> None:
     try:
-        assert call("files.list", {"folder": ".", "pattern": pattern}, tmp_path) == []
+        assert call("files.list", {"folder": ".", "pattern": pattern}, tmp_path)["paths"] == []
     except (InputError, SettingError) as error:
         assert error.message
 
@@ -134,7 +141,7 @@ def test_links_that_lead_out_of_the_folder_are_not_listed(tmp_path: Path) -> Non
     inside.mkdir()
     (tmp_path / "secret.txt").write_text("x")
     (inside / "link.txt").symlink_to(tmp_path / "secret.txt")
-    assert call("files.list", {"folder": "."}, inside) == []
+    assert call("files.list", {"folder": "."}, inside)["paths"] == []
 
 
 def test_the_cache_is_told_what_a_result_depends_on(tmp_path: Path) -> None:

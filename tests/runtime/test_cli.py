@@ -97,6 +97,9 @@ def test_a_second_run_takes_everything_from_the_cache_unless_told_not_to(
         (["run", "."], 2, "this is a folder"),
         (["rum", "hello.flow.yaml"], 2, "Did you mean run?"),
         (["run"], 2, "FILE"),
+        (["run", "hello.flow.yaml", "--alow", "net=x"], 2, "Did you mean --allow?"),
+        (["run", "hello.flow.yaml", "--allow", "wirte=out"], 2, "Did you mean --allow write=out?"),
+        (["run", "hello.flow.yaml", "--allow", "write"], 2, "--allow write=…"),
         (["run", "hello.flow.yaml", "-i", "nam=x"], 2, "Did you mean name?"),
         (["run", "hello.flow.yaml", "-i", "name"], 2, "NAME=VALUE"),
         (["run", "hello.flow.yaml", "-i", "times=many"], 2, "'many' is not a number"),
@@ -180,8 +183,25 @@ def test_diff_tells_what_changed(folder: Path, capsys: pytest.CaptureFixture[str
 def test_show_draws(folder: Path, capsys: pytest.CaptureFixture[str], form: str, says: str) -> None:
     assert main(["show", "hello.flow.yaml", "--as", form]) == 0
     assert says in capsys.readouterr().out
-    assert main(["show", "hello.flow.yaml", "-o", f"picture.{'mmd' if form == 'mermaid' else form}"]) == 0
+    assert (
+        main(["show", "hello.flow.yaml", "-o", "picture" + {"text": ".txt", "mermaid": ".mmd", "svg": ".svg"}[form]])
+        == 0
+    )
     assert says in next(folder.glob("picture.*")).read_text()
+
+
+def test_show_refuses_a_form_that_it_does_not_know(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "hello.flow.yaml", "-o", "picture.png"]) == 2
+    assert ".svg" in capsys.readouterr().err
+    assert not (folder / "picture.png").exists()
+
+
+def test_run_tells_what_means_nothing_in_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "odd.flow.yaml").write_text(HELLO.replace("    set: {template", "    timeuot: 3\n    set: {template"))
+    assert main(["run", "odd.flow.yaml"]) == 0
+    err = capsys.readouterr().err
+    assert "warning: odd.flow.yaml:10:5: greeting: `timeuot` means nothing" in err
+    assert "Did you mean `timeout`?" in err
 
 
 def test_nodes_lists_explains_and_gives_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -261,6 +261,8 @@ x-team: R
     assert [(one.line, one.node, one.hint) for one in document.warnings] == [
         (5, "a", "Did you mean `set`?"),
         (6, "a", "Did you mean `in`?"),
+        (7, "a", None),
+        (8, "a", None),
         (9, None, "Did you mean `nodes`?"),
     ]
     assert document.workflow.nodes["a"].extra == {

@@ -20,7 +20,7 @@ from support.values import json_values, link_values
 
 PREVIEWS = st.builds(e.Preview, st.text(max_size=5), st.text(max_size=5), st.integers(0, 10))
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "run": st.text(min_size=1, max_size=4), "seq": st.integers(0, 5), "at": st.floats(0, 1e10), "title": st.text(max_size=4),
+    "run": st.text(min_size=1, max_size=4), "seq": st.integers(0, 5), "seed": st.integers(0, 5), "at": st.floats(0, 1e10), "title": st.text(max_size=4),
     "nodes": st.lists(st.sampled_from(["a", "b", "each/3/read"]), unique=True), "node": st.sampled_from(["a", "b", "each/3/read"]),
     "fraction": st.none() | st.floats(0, 1), "message": st.text(max_size=4), "port": st.sampled_from(["p", "q"]),
     "text": st.text(max_size=4), "item": st.none() | st.integers(0, 3), "seconds": st.floats(0, 10), "cached": st.booleans(),

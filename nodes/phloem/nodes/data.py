@@ -135,7 +135,11 @@ def query(
 def _build_ports(settings: Settings, types: Types) -> Ports:
     fields = settings.get("fields", [])
     names = [fields] if isinstance(fields, str) else [str(name) for name in fields] if isinstance(fields, list) else []
-    return Ports(input_ports(check_names(names, "the field", taken=["fields"]), ANY, "A field of the object"))
+    whole = settings.get("lists", [])
+    each = set(names) - set(whole if isinstance(whole, list) else [whole])
+    return Ports(
+        input_ports(check_names(names, "the field", taken=["fields", "lists"]), ANY, "A field of the object", each=each)
+    )
 
 
 @node(
@@ -148,10 +152,13 @@ def _build_ports(settings: Settings, types: Types) -> Ports:
 )
 def build(
     fields: Annotated[list[str], Setting("The names of the fields; each becomes an input", shapes=True)],
+    lists: Annotated[list[str], Setting("The fields that take a list as it is", shapes=True)] = [],  # noqa: B006
     **values: Any,
 ) -> Annotated[Json, Out("value")]:
     """Put values together into one object, each under a name.
 
+    Lists make one object per item, so that a list of names and one of sizes become the rows of a table. A
+    list that should stand in the object as a list belongs to a field that is named under `lists`.
     Documents, hits and messages become objects themselves.
     """
     return expect({name: values.get(name) for name in fields}, PortType("json"))

@@ -191,6 +191,13 @@ def _names(ctx: Context, inputs: dict[str, Any]) -> str:
     return hashlib.blake2b("\0".join(found).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
+class Listing(NamedTuple):
+    """What files.list gives: the same files twice, by full path and by name."""
+
+    paths: list[str]
+    names: list[str]
+
+
 @node(
     "files.list",
     "List files",
@@ -198,7 +205,11 @@ def _names(ctx: Context, inputs: dict[str, Any]) -> str:
     effect="reads",
     stamp=_names,
     examples=[
-        Example({"folder": "notes", "pattern": "*.md"}, {"paths": ...}, files={"notes/a.md": "a", "notes/b.txt": "b"})
+        Example(
+            {"folder": "notes", "pattern": "*.md"},
+            {"paths": ..., "names": ["a.md"]},
+            files={"notes/a.md": "a", "notes/b.txt": "b"},
+        )
     ],
 )
 def list_(
@@ -207,13 +218,14 @@ def list_(
     pattern: Annotated[str, Setting("Which names, such as *.pdf or report-?.txt")] = "*",
     recursive: Annotated[bool, Setting("Look in the folders below it too")] = False,
     hidden: Annotated[bool, Setting("List files and folders whose name begins with a dot")] = False,
-) -> Annotated[list[str], Out("paths")]:
-    """List the files in a folder, by full path, in alphabetical order.
+) -> Listing:
+    """List the files in a folder: their full paths, in alphabetical order, and beside them their names.
 
     In the pattern, * stands for any characters, ? for one, [abc] for one of these. Folders themselves are
     not listed.
     """
-    return _listing(ctx, folder, pattern, recursive, hidden)
+    paths = _listing(ctx, folder, pattern, recursive, hidden)
+    return Listing(paths, [Path(one).name for one in paths])
 
 
 def _listing(ctx: Context, folder: str, pattern: str, recursive: bool, hidden: bool) -> list[str]:

@@ -21,7 +21,7 @@ _FEED = "application/rss+xml, application/atom+xml, application/feed+json, appli
 
 Address = Annotated[str, In("A web address, or the path of a saved page", path="url")]
 Part = Annotated[Literal["article", "page"], Setting("The article alone, or all the text on the page")]
-KeepLinks = Annotated[bool, Setting("Keep where links lead, as [text](address)")]
+KeepLinks = Annotated[bool, Setting("Keep where links lead, as `[text](address)`")]
 Timeout = Annotated[float, Setting("Give up after this many seconds", ge=0.1, le=3600)]
 FreshFor = Annotated[float, Setting("Seconds for which what was fetched may be used again", ge=0)]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]

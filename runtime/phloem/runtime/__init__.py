@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from phloem.runtime.catalogue import Catalogue
     from phloem.runtime.checks import check
     from phloem.runtime.context import Context
-    from phloem.runtime.declare import In, Out, Setting, node
+    from phloem.runtime.declare import In, Out, Setting, kinds_in, node
     from phloem.runtime.document import WorkflowFile, dump, load, parse, save
     from phloem.runtime.engine import Engine, run, start
+    from phloem.runtime.errors import (
+        InputError,
+        NodeError,
+        PermissionNeeded,
+        PhloemError,
+        ServiceError,
+        SettingError,
+        WorkflowError,
+    )
     from phloem.runtime.kinds import Example, NodeKind
     from phloem.runtime.ports import Json, ModelName, Port, Ports, PortType, Vector
     from phloem.runtime.runs import Options, Result, Run
@@ -31,9 +40,18 @@ _HOMES = {
     "catalogue": ["Catalogue"],
     "checks": ["check"],
     "context": ["Context"],
-    "declare": ["In", "Out", "Setting", "node"],
+    "declare": ["In", "Out", "Setting", "kinds_in", "node"],
     "document": ["WorkflowFile", "dump", "load", "parse", "save"],
     "engine": ["Engine", "run", "start"],
+    "errors": [
+        "InputError",
+        "NodeError",
+        "PermissionNeeded",
+        "PhloemError",
+        "ServiceError",
+        "SettingError",
+        "WorkflowError",
+    ],
     "kinds": ["Example", "NodeKind"],
     "ports": ["Json", "ModelName", "Port", "PortType", "Ports", "Vector"],
     "runs": ["Options", "Result", "Run"],
@@ -55,34 +73,42 @@ __all__ = [
     "Hit",
     "In",
     "Input",
+    "InputError",
     "Json",
     "Message",
     "ModelName",
     "Node",
+    "NodeError",
     "NodeKind",
     "Options",
     "Out",
+    "PermissionNeeded",
+    "PhloemError",
     "Port",
     "PortType",
     "Ports",
     "Result",
     "Run",
     "RunView",
+    "ServiceError",
     "Setting",
+    "SettingError",
     "Source",
     "Vector",
     "Workflow",
+    "WorkflowError",
     "WorkflowFile",
     "check",
     "dump",
     "fold",
+    "kinds_in",
     "load",
     "node",
     "parse",
     "run",
     "save",
     "start",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

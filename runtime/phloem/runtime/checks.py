@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.errors import CheckError, InputError, NodeError, Problem
+from phloem.runtime.errors import CheckError, ConfigError, InputError, NodeError, Problem
 from phloem.runtime.events import preview
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import LinkFit, Port, Ports, PortType, expect, join_link
@@ -93,10 +93,12 @@ class _Checker:
             if kind is not None:
                 self.nodes[id] = CheckedNode(id, self.migrated(node, kind), kind)
         topology = self.order(store)
-        for index in topology.order if topology else ():
-            found = self.nodes.get(topology.names[index]) if topology else None
-            if found is not None:
-                self.check_node(found)
+        # Where the links go round there is no order, and any is as good for finding the other problems.
+        for id in [topology.names[index] for index in topology.order] if topology else self.workflow.nodes:
+            if id in self.nodes:
+                self.check_node(self.nodes[id])
+        for id in self.workflow.nodes.keys() - self.nodes.keys():
+            self.link_types(id, self.workflow.nodes[id])
         for name, source in self.workflow.outputs.items():
             self.source_type(source, ("outputs", name), None, None)
         if self.problems or topology is None:
@@ -124,8 +126,12 @@ class _Checker:
     def kind_of(self, id: str, node: Node) -> NodeKind | None:
         """The kind of a node, or None with a problem that says what is wrong with its name."""
         kind_id, _, version = node.kind.partition("@")
-        kind = self.catalogue.find(kind_id)
         path = ("nodes", id, "kind")
+        try:
+            kind = self.catalogue.find(kind_id)
+        except ConfigError as error:
+            self.problem(path, error.message, error.hint, id)
+            return None
         if kind is None:
             near = nearest(kind_id, [one.id for one in self.catalogue])
             known = near and self.catalogue.find(near)
@@ -167,7 +173,7 @@ class _Checker:
                 self.problem(
                     ("nodes", first, "in"),
                     f"the links go round in a circle: {' → '.join(way)}",
-                    "Remove one of these links. To repeat a step, use a node that repeats a workflow.",
+                    "Remove one of these links.",
                     first,
                 )
             return None
@@ -293,6 +299,9 @@ class _Checker:
         port = found.inputs.get(name)
         if port is None:
             hint = _did_you_mean(name, found.inputs, "", f"{found.kind.name} has no inputs.")
+            shaping = [port.name for port in found.kind.inputs.values() if port.shapes]
+            if shaping and found.kind.ports is not None:
+                hint = f"Which inputs it has is decided by its setting {or_list(shaping)}. {hint}"
             self.problem(path, f"{found.kind.name} has no input {name}", hint, id, name)
             return
         if name in found.node.set:
@@ -425,7 +434,8 @@ def _did_you_mean(name: str, known: Mapping[str, Any], prefix: str, none: str) -
     near = nearest(name, list(known))
     if near:
         return f"Did you mean {prefix}{near}?"
-    return f"There is {or_list([prefix + one for one in known], 'and')}." if known else none
+    verb = "is" if len(known) == 1 else "are"
+    return f"There {verb} {or_list([prefix + one for one in known], 'and')}." if known else none
 
 
 def _remedy(source: PortType, port: Port) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
@@ -194,16 +193,7 @@ class Models:
     def name(self, model: str, *, embedding: bool = False) -> str:
         """The full name of a model, if it may be used."""
         full = model or (DEFAULT_EMBEDDING if embedding else self.context.scope.model)
-        provider, colon, rest = full.partition(":")
-        if not colon or len(provider) == 1:
-            provider, rest = "local", full
-        permissions = self.context.scope.permissions
-        if provider != "local":
-            permissions.require("spend", provider)
-        elif rest.endswith(".gguf") or os.sep in rest:
-            trusted = full in self.context.scope.trusted_models
-            rest = str(permissions.path(rest) if trusted else permissions.read(rest))
-        return f"{provider}:{rest}"
+        return self.context.scope.permissions.model(full, trusted=full in self.context.scope.trusted_models)
 
     @property
     def _service(self) -> ModelsService:

@@ -7,6 +7,7 @@ output, the docstring is the help. The function comes back unchanged, so its tes
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ __all__ = ["In", "Out", "Setting", "kind_of", "kinds_in", "node"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK = "__phloem_node__"
+_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ def kinds_in(module: types.ModuleType) -> Iterator[NodeKind]:
 def kind_of(function: Callable[..., Any]) -> NodeKind:
     """The kind that `@node` declared on `function`; TypeError if its signature is not one for a node."""
     declared: _Declaration = getattr(function, _MARK)
+    if not _ID.fullmatch(declared.id):
+        raise TypeError(f"{declared.id!r} cannot be the id of a kind: write family.name in small letters")
     options = dict(declared.options)
     hints = get_type_hints(function, include_extras=True)
     inputs, takes_context, has_rest = _inputs(declared.id, function, hints)

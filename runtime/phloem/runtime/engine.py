@@ -74,7 +74,7 @@ class Engine:
         options = options or Options()
         plan = source if isinstance(source, Plan) else self.plan(source, to=options.to)
         values = input_values(plan, inputs or {})
-        run = Run(_new_id(), plan)
+        run = Run(_new_id(), plan, secrets.randbits(31) if options.seed is None else options.seed)
         permissions = self.permissions(options, plan.folder)
         lacking = missing(plan, values, permissions)
         if lacking is not None:
@@ -85,7 +85,7 @@ class Engine:
             services=self.services,
             permissions=permissions,
             model=named or plan.checked.workflow.model or usual or DEFAULT_MODEL,
-            seed=options.seed,
+            seed=run.seed,
             pool=self.threads,
             trusted_models=frozenset({named, usual}),
         )
@@ -159,11 +159,17 @@ def run_to_end(
             if engine is None:
                 await own.close()
 
+    if _in_loop():
+        raise ConfigError("run() cannot be called from a running event loop", hint="Use start() there.")
+    return asyncio.run(whole())
+
+
+def _in_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(whole())
-    raise ConfigError("run() cannot be called from a running event loop", hint="Use start() there.")
+        return False
+    return True
 
 
 def start(
@@ -182,9 +188,13 @@ _engines: dict[Path, Engine] = {}
 
 def _shared_engine() -> Engine:
     """One engine per home, for programs that do not make their own."""
+    import atexit
+
     home = Home.default()
     if home.path not in _engines:
         _engines[home.path] = Engine(home)
+        # What was made last is still on its way to the disk when a short script ends.
+        atexit.register(_engines[home.path].cache.close)
     return _engines[home.path]
 
 

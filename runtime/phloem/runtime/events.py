@@ -62,10 +62,12 @@ class Event:
 
 @dataclass(slots=True)
 class RunStarted(Event):
-    """The run begins; `nodes` are those that may run, in an order in which they could."""
+    """The run begins; `nodes` are those that may run, in an order in which they could. With the same `seed`
+    another run makes the same choices where chance decides."""
 
     title: str
     nodes: list[str]
+    seed: int = 0
 
 
 @dataclass(slots=True)

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phloem.runtime.errors import ConfigError, InputError, PermissionNeeded
+from phloem.runtime.words import nearest
 
 __all__ = ["Grant", "Permissions", "host_of", "is_url"]
+
+LOCAL_PROVIDERS = frozenset({"local", "sentence-transformers"})
+"""Providers whose models run on this machine."""
 
 WORDS = ("net", "read", "write", "model", "spend", "secret", "browser", "run")
 
@@ -72,10 +76,7 @@ class Grant:
         """Read `word=scope`; ConfigError names the words there are."""
         word, _, scope = text.partition("=")
         if word not in WORDS or (not scope and word != "browser"):
-            raise ConfigError(
-                f"--allow {text}: not something that can be allowed",
-                hint="Write one of " + ", ".join(f"{one}=…" for one in WORDS) + ", such as --allow net=example.org",
-            )
+            raise ConfigError(f"--allow {text}: not something that can be allowed", hint=_allowed_words(word, scope))
         if word in ("read", "write") and scope != "*":
             try:
                 scope = os.path.realpath(Path(scope).expanduser())
@@ -91,6 +92,16 @@ class Grant:
 
     def __str__(self) -> str:
         return f"{self.word}={self.scope}" if self.scope else self.word
+
+
+def _allowed_words(word: str, scope: str) -> str:
+    """What to write instead of a grant that is none."""
+    if word in WORDS:
+        return f"Say what exactly: --allow {word}=…"
+    near = nearest(word, WORDS)
+    if near and scope:
+        return f"Did you mean --allow {near}={scope}?"
+    return "Write one of " + ", ".join(f"{one}=…" for one in WORDS) + ", such as --allow net=example.org"
 
 
 class Permissions:
@@ -109,7 +120,22 @@ class Permissions:
     def require(self, word: str, scope: str = "") -> None:
         """PermissionNeeded unless exactly this was granted."""
         if Grant(word, scope) not in self.grants and Grant(word, "*") not in self.grants:
-            raise _missing(f"may not use {word} {scope}".rstrip(), word, scope)
+            raise _missing(f"{_MAY_NOT[word]} {scope}".rstrip(), word, scope)
+
+    def model(self, name: str, *, trusted: bool = False) -> str:
+        """The full name of a model that may be used: `provider:name`, a path in it made absolute.
+
+        Models that run here need no grant, but a file outside the workflow's folder must be one that may be
+        read; `trusted` says that the user named it. A provider needs `spend`.
+        """
+        provider, colon, rest = name.partition(":")
+        if not colon or len(provider) == 1:
+            provider, rest = "local", name
+        if provider not in LOCAL_PROVIDERS:
+            self.require("spend", provider)
+        elif provider == "local" and (rest.endswith(".gguf") or "/" in rest or os.sep in rest):
+            rest = str(self.path(rest) if trusted else self.read(rest))
+        return f"{provider}:{rest}"
 
     def path(self, path: str) -> Path:
         """`path` made absolute, with every link in it followed; InputError if no file could be called that."""
@@ -217,6 +243,13 @@ def _is_public(address: str) -> bool:
 
 _WITH_IPV4_AT_THE_END = ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")
 """IPv6 addresses that stand for an IPv4 one: compatible (RFC 4291), and translated (RFC 6052, RFC 8215)."""
+
+
+_MAY_NOT = {
+    "model": "may not use the model", "spend": "may not spend money at", "secret": "may not use the secret",
+    "browser": "may not open a browser", "run": "may not start", "net": "may not connect to",
+    "read": "may not read", "write": "may not write",
+}  # fmt: skip
 
 
 def _missing(what: str, word: str, scope: str) -> PermissionNeeded:

@@ -58,7 +58,7 @@ def parse_input(name: str, text: str, wanted: PortType) -> Any:
     except (ValueError, RecursionError):
         if wanted == PortType("any") or wanted == PortType("document"):
             return Document(text) if wanted.base == "document" else text
-        if wanted == PortType("text", 1):
+        if wanted == PortType("text", 1) and not text.lstrip().startswith("["):
             return text.splitlines()
         raise CheckError(Problem(f"input {name}: {text[:60]!r} is not a {wanted}", _write_as(wanted))) from None
     try:

@@ -23,14 +23,15 @@ class Options:
     """How to run a workflow: what it may touch, how far to go, which model, what to reuse.
 
     `to` names the node to stop after; `model` overrides the workflow's; with `cache` false nothing is
-    reused or kept. `trusted` are paths that the user named and that may therefore be read.
+    reused or kept. A run with the same `seed` makes the same choices where chance decides; without one each run
+    makes its own. `trusted` are paths that the user named and that may therefore be read.
     """
 
     allow: Iterable[Grant | str] = ()
     to: str | None = None
     model: str = ""
     cache: bool = True
-    seed: int = 0
+    seed: int | None = None
     trusted: Iterable[Path] = ()
 
 
@@ -47,16 +48,19 @@ class Result:
     def raise_for_failure(self) -> Result:
         """The result itself, or the first failure raised if the run failed."""
         if self.status == "failed":
-            raise next(iter(self.failures.values()))
+            node, failure = next(iter(self.failures.items()))
+            failure.add_note(f"in the node {node}")
+            raise failure
         return self
 
 
 class Run:
     """A run under way: iterate over it for its events, once; await `result()` for how it ended."""
 
-    def __init__(self, id: str, plan: Plan) -> None:
+    def __init__(self, id: str, plan: Plan, seed: int = 0) -> None:
         self.id = id
         self.plan = plan
+        self.seed = seed
         self._events: deque[Event] | None = deque()
         self._listeners: list[Callable[[Event], None]] = []
         self._arrived = asyncio.Event()

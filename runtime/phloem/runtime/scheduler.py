@@ -74,7 +74,7 @@ class Scheduler:
         """The workflow's outputs, None for those that were skipped; `status` tells how the run ended."""
         began = time.perf_counter()
         names = [self.plan.steps[i].id for i in self.plan.order]
-        self._emit(e.RunStarted(self._run, self._next(), time.time(), self.plan.title, names))
+        self._emit(e.RunStarted(self._run, self._next(), time.time(), self.plan.title, names, self.scope.seed))
         self._ready.extend(i for i in self.plan.order if not self._waiting[i])
         try:
             await self._drain()

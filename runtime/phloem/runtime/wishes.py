@@ -50,6 +50,8 @@ def missing(plan: Plan, inputs: Mapping[str, Any], permissions: Permissions) -> 
     return PermissionNeeded(f"The workflow lacks a grant: {'; '.join(parts)}.", flags=list(flags))
 
 
+DEFAULT = "(the default)"
+
 _VERBS = {
     "net": "connect to", "read": "read", "write": "write", "model": "use the model", "spend": "spend at",
     "secret": "use the secret", "browser": "open a browser", "run": "start",
@@ -65,7 +67,7 @@ def _scopes(checked: CheckedWorkflow, node: CheckedNode, need: Need, inputs: Map
         if value is None:
             yield None
         elif need.word == "model":
-            yield value or "(the default)"
+            yield value or DEFAULT
         elif not value or (is_url(value) != (need.word == "net") and need.word in ("net", "read", "write")):
             continue
         else:
@@ -106,7 +108,8 @@ def _wish(node: str, word: str, scope: str | None, permissions: Permissions) -> 
         elif word == "write":
             permissions.write(scope)
         elif word == "model":
-            pass
+            if scope != DEFAULT:
+                permissions.model(scope)
         else:
             permissions.require(word, scope)
     except PermissionNeeded as error:

@@ -38,6 +38,8 @@ def json_text(rows: Sequence[Row], columns: Sequence[str], delimiter: str) -> st
 
 def markdown_text(rows: Sequence[Row], columns: Sequence[str], delimiter: str) -> str:
     """A table as GitHub has it; | in a cell is escaped, a line end becomes <br>."""
+    if not columns:
+        return ""
     lines = [list(columns), ["---"] * len(columns), *([as_text(row.get(name)) for name in columns] for row in rows)]
     return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
 

@@ -11,7 +11,14 @@ __all__ = ["parser"]
 class _Parser(argparse.ArgumentParser):
     """argparse, with the nearest right word for a command that there is not."""
 
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**words, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
+        if "unrecognized arguments" in message:
+            word = message.partition(": ")[2].split()[0]
+            near = _nearest_option(self, word.partition("=")[0]) if word.startswith("-") else None
+            message = f"there is no {word}." + (f" Did you mean {near}?" if near else "")
         if "invalid choice" in message:
             from phloem.runtime.words import nearest, or_list
 
@@ -22,6 +29,17 @@ class _Parser(argparse.ArgumentParser):
                 f"Did you mean {near}?" if near else f"There is {or_list(commands)}."
             )
         self.exit(2, f"error: {message}\n  {self.prog} --help says what there is.\n")
+
+
+def _nearest_option(parser: argparse.ArgumentParser, word: str) -> str | None:
+    """The option of any command that `word` was most likely meant to be."""
+    from phloem.runtime.words import nearest
+
+    parsers = [parser]
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            parsers += action.choices.values()
+    return nearest(word, [option for one in parsers for action in one._actions for option in action.option_strings])
 
 
 class _Version(argparse.Action):
@@ -75,7 +93,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     _allow(command)
     command.add_argument("--no-cache", action="store_true", help="use no earlier result and keep none")
     command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="the seed of everything left to chance (default 0)"
+        "--seed", type=int, metavar="N", help="make the same choices where chance decides as another run with this seed"
     )
     command.add_argument(
         "--progress", choices=["auto", "live", "lines", "off"], default="auto",

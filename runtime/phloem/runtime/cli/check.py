@@ -32,7 +32,15 @@ def main(given: argparse.Namespace) -> int:
 
 
 def _check(file: Path, engine: Engine, allow: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"file": str(file), "error": None, "warnings": [], "touches": [], "nodes": 0, "open": []}
+    found: dict[str, Any] = {
+        "file": str(file),
+        "error": None,
+        "warnings": [],
+        "touches": [],
+        "nodes": 0,
+        "outputs": [],
+        "open": [],
+    }
     try:
         document = load(file)
         found["warnings"] = list(document.warnings)
@@ -44,6 +52,7 @@ def _check(file: Path, engine: Engine, allow: list[str]) -> dict[str, Any]:
     permissions = engine.permissions(Options(allow=allow), file.parent)
     found["touches"] = wishes(checked, inputs, permissions)
     found["nodes"] = len(checked.nodes)
+    found["outputs"] = list(checked.workflow.outputs)
     found["open"] = [name for name, one in checked.workflow.inputs.items() if not one.has_value]
     return found
 
@@ -54,7 +63,9 @@ def _tell(found: dict[str, Any]) -> None:
     if found["error"]:
         complain(found["error"])
         return
-    print(f"{found['file']}: ok, {found['nodes']} nodes")
+    print(f"{found['file']}: ok, {found['nodes']} node{'' if found['nodes'] == 1 else 's'}")
+    if not found["outputs"]:
+        print("  gives no outputs: name some under `outputs`, or see a node's with --to")
     if found["open"]:
         print(f"  needs a value: {', '.join(found['open'])}")
     for wish in found["touches"]:
@@ -75,6 +86,7 @@ def _as_json(found: dict[str, Any]) -> dict[str, Any]:
         "nodes": found["nodes"],
         "problems": [dataclasses.asdict(problem) for problem in problems],
         "warnings": [dataclasses.asdict(problem) for problem in found["warnings"]],
+        "outputs": found["outputs"],
         "inputs_without_value": found["open"],
         "touches": [dataclasses.asdict(wish) for wish in found["touches"]],
     }

@@ -32,8 +32,11 @@ def lines(event: e.Event) -> None:
 def failures(event: e.Event) -> None:
     """Print a failure with what to do about it."""
     if isinstance(event, e.NodeFailed):
-        after = "" if event.action == "stop" else f" (goes on: {event.action})"
-        _say(f"error: {event.node}: {event.message}{after}" + (f"\n  {event.hint}" if event.hint else ""))
+        after = "" if event.action == "stop" else f" (on_error: {event.action})"
+        _say(
+            f"{'error' if event.action == 'stop' else 'warning'}: {event.node}: {event.message}{after}"
+            + (f"\n  {event.hint}" if event.hint else "")
+        )
 
 
 def _say(text: str) -> None:

@@ -25,9 +25,12 @@ def main(given: argparse.Namespace) -> int:
     if given.word:
         id = given.word.partition("@")[0]
         exact = [kind for kind in catalogue if kind.id == id]
-        kinds = exact or [
-            kind for kind in catalogue if given.word.lower() in f"{kind.id} {kind.title} {kind.about}".lower()
-        ]
+        family = [kind for kind in catalogue if kind.family == given.word]
+        kinds = (
+            exact
+            or family
+            or [kind for kind in catalogue if given.word.lower() in f"{kind.id} {kind.title} {kind.about}".lower()]
+        )
         if not kinds:
             near = nearest(given.word, [kind.id for kind in catalogue])
             raise ConfigError(

@@ -21,7 +21,7 @@ from phloem.runtime.events import Event, to_json
 from phloem.runtime.grants import is_url
 from phloem.runtime.inputs import absolute_paths, parse_input, path_inputs
 from phloem.runtime.runs import Options, Result, Run
-from phloem.runtime.words import nearest
+from phloem.runtime.words import nearest, printable
 
 __all__ = ["main"]
 
@@ -33,6 +33,8 @@ def main(given: argparse.Namespace) -> int:
     if given.json and given.events:
         raise ConfigError("--json and --events are two forms of the output", hint="Give one of them.")
     document = load(given.file)
+    for problem in document.warnings:
+        print(f"warning: {printable(str(problem))}", file=sys.stderr)
     with _progress(given) as listen:
         result = asyncio.run(_run(given, document, listen))
     if given.json:

@@ -13,7 +13,7 @@ from phloem.runtime.home import Home
 
 __all__ = ["main"]
 
-_BY_SUFFIX = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid"}
+_BY_SUFFIX = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".txt": "text"}
 
 
 def main(given: argparse.Namespace) -> int:
@@ -21,12 +21,18 @@ def main(given: argparse.Namespace) -> int:
     from phloem.runtime import drawing
 
     out = Path(given.output) if given.output else None
-    form = given.form or (_BY_SUFFIX.get(out.suffix, "text") if out else "text")
+    form = given.form or (_BY_SUFFIX.get(out.suffix) if out else "text")
+    if form is None:
+        raise ConfigError(
+            f"{out}: no drawing is written in that form", hint="Name a .svg, .mmd, .md or .txt file, or say --as."
+        )
     workflow, catalogue = load(given.file).workflow, installed_catalogue(Home.default())
     if form == "svg":
         text = drawing.as_svg(workflow, catalogue, keep_places=not given.arrange)
     else:
         text = (drawing.as_mermaid if form == "mermaid" else drawing.as_text)(workflow, catalogue)
+    if out is not None and out.suffix == ".md" and form == "mermaid":
+        text = f"```mermaid\n{text.rstrip()}\n```"
     if out is None:
         print(text.rstrip("\n"))
         return 0

@@ -94,17 +94,17 @@ class Fields:
     def extra(
         self, tree: Branch, known: frozenset[str], words: tuple[str, ...], where: str, node: str | None = None
     ) -> Mapping[str, Any]:
-        """What this version does not know, kept as it is; a warning where it looks like a word that it knows."""
+        """What this version does not know, kept as it is; with a warning, unless it is marked `x-` as someone's own."""
         kept = {}
         for key, item in tree.items.items():
             if key in known:
                 continue
             kept[key] = plain(item)
-            near = None if key in words else meant(key, words)
-            if near:
+            if key not in words and not key.startswith("x-"):
+                near = meant(key, words)
                 message = f"`{shortened(key)}` means nothing in {where}; it is kept, and has no effect"
-                problem = self.source.problem(tree.places[key], message, f"Did you mean `{near}`?", node=node)
-                self.warnings.append(problem)
+                hint = f"Did you mean `{near}`?" if near else None
+                self.warnings.append(self.source.problem(tree.places[key], message, hint, node=node))
         return kept
 
 

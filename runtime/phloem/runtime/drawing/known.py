@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.checks import CheckedNode, check
-from phloem.runtime.errors import CheckError, NodeError
+from phloem.runtime.errors import CheckError, ConfigError, NodeError
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import Port, Ports, PortType
 from phloem.runtime.workflow import Node, Workflow
@@ -50,8 +50,15 @@ def _kinds_of(workflow: Workflow, catalogue: Catalogue | None) -> dict[str, Node
     """The kinds of the nodes whose kinds are there."""
     if catalogue is None:
         return {}
-    known = {name: catalogue.find(name.partition("@")[0]) for name in {node.kind for node in workflow.nodes.values()}}
+    known = {name: _found(catalogue, name) for name in {node.kind for node in workflow.nodes.values()}}
     return {id: kind for id, node in workflow.nodes.items() if (kind := known[node.kind]) is not None}
+
+
+def _found(catalogue: Catalogue, name: str) -> NodeKind | None:
+    try:
+        return catalogue.find(name.partition("@")[0])
+    except ConfigError:
+        return None
 
 
 def _checked(workflow: Workflow, catalogue: Catalogue | None, kinds: Mapping[str, NodeKind]) -> dict[str, CheckedNode]:
