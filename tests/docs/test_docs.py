@@ -71,6 +71,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "here"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=[path.name for path in PAGES])
 def test_what_a_page_shows_happens(page: Path, folder: Path) -> None:
     follow(page.read_text("utf-8"), folder)

@@ -30,6 +30,7 @@ def test_an_example_is_in_canonical_form_and_says_what_it_shows(path: Path) -> N
     assert set(document.workflow.layout) == set(document.workflow.nodes)
 
 
+@pytest.mark.slow
 def test_ask_a_page_finds_the_passage_and_answers_from_it() -> None:
     found = outputs("ask-a-page")
     passages = found["passages"]

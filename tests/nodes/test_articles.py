@@ -349,6 +349,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_page_made_to_hurt_is_read_in_seconds(name: str) -> None:
     began = time.monotonic()
@@ -357,6 +358,7 @@ def test_a_page_made_to_hurt_is_read_in_seconds(name: str) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_a_page_of_twenty_megabytes_is_read_in_seconds() -> None:
     paragraph = f"<p>{WORDS * 100}</p>\n"
     page = paragraph * (20_000_000 // len(paragraph))

@@ -22,6 +22,8 @@ from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.home import Home
 from phloem.runtime.values import Collection, Hit
 
+pytestmark = pytest.mark.slow
+
 Result = TypeVar("Result")
 
 MODEL = "local:minilm"
@@ -395,7 +397,6 @@ def adder(home: Home, name: str, batches: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.slow
 def test_processes_that_add_at_once_lose_nothing_and_see_each_other(store: LocalCollections, home: Home) -> None:
     """With more rows than after which Chroma writes its index anew, which is where one could undo the other."""
     add(store, "shared", ["own"])
@@ -413,7 +414,6 @@ def test_processes_that_add_at_once_lose_nothing_and_see_each_other(store: Local
     run(again.close())
 
 
-@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_a_collection_that_can_be_used(store: LocalCollections, home: Home) -> None:
     process = adder(home, "one", batches=1_000)
     assert process.stdout is not None

@@ -25,6 +25,8 @@ from phloem.nodes.services.models.text_model import TextModel
 from phloem.runtime.errors import ServiceError, SettingError
 from support.model_files import DEMO
 
+pytestmark = pytest.mark.slow
+
 
 def as_regex(node: Node) -> str:
     """A tree without references as a pattern of Python's re, to try it on many texts."""
@@ -538,7 +540,6 @@ def test_a_pattern_that_can_be_read_in_many_ways_does_not_slow_the_model_down(mo
     assert time.perf_counter() - began < 5
 
 
-@pytest.mark.slow
 def test_alternatives_that_are_told_apart_too_late_end_in_an_error_and_not_in_hours(model: TextModel) -> None:
     """Each level of this doubles the ways in which what was written so far can go on."""
     parts: dict[str, Any] = {"d40": {"type": "null"}}

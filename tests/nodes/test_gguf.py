@@ -14,6 +14,8 @@ from phloem.nodes.services.models.gguf import read_header
 from phloem.runtime.errors import ServiceError
 from support.model_files import DEMO, MINILM, changed, renamed
 
+pytestmark = pytest.mark.slow
+
 DATA = DEMO.read_bytes()
 HEADER = 32_000
 """Bytes of the demo model that lie before its tensors, roughly."""

@@ -135,6 +135,7 @@ def test_an_endless_body_is_cut_off(server: WebServer) -> None:
     assert "more than 500,000 bytes" in refused(server, limit=500_000).message
 
 
+@pytest.mark.slow
 def test_a_small_packed_body_cannot_unpack_past_the_limit(server: WebServer) -> None:
     bomb = gzip.compress(bytes(300_000_000), 9)
     assert len(bomb) < 400_000

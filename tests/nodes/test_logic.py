@@ -127,6 +127,7 @@ def test_case_can_be_ignored_everywhere() -> None:
     assert compare(Document("ABC"), "=", "abc", ignore_case=True)
 
 
+@pytest.mark.slow
 def test_wrong_settings() -> None:
     with pytest.raises(SettingError, match="Did you mean contains"):
         compare("a", "contain", "b")

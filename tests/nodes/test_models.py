@@ -29,6 +29,8 @@ from phloem.runtime.services import Sampling
 from phloem.runtime.values import Message
 from support.model_files import DEMO, MINILM, changed, renamed, talkative
 
+pytestmark = pytest.mark.slow
+
 Result = TypeVar("Result")
 
 QUESTION = (

@@ -262,6 +262,7 @@ def test_a_text_is_a_text_whatever_it_begins_with() -> None:
     assert read(b"x" * 4095 + "é".encode() * 9).metadata["format"] == "text"
 
 
+@pytest.mark.slow
 def test_a_member_that_lies_about_its_size_is_not_unpacked() -> None:
     import struct
     import tracemalloc

@@ -185,6 +185,7 @@ DOUBLING = "{% set ns = namespace(x=START) %}{% for i in range(60) %}{% set ns.x
 LOOP = "{% for i in range(99999) %}BODY{% endfor %}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [

@@ -216,6 +216,7 @@ def test_a_pattern_that_is_none_says_so(pattern: str) -> None:
         call("text.match", {"text": "a", "pattern": pattern})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern",
     [

@@ -470,6 +470,7 @@ def test_a_feed_is_read_as_text_never_as_the_name_of_a_file_or_an_address(server
 LAUGHS = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10 if n else 'lol'}'>" for n in range(12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -517,6 +518,7 @@ def test_the_links_of_a_saved_page_are_those_with_a_host(tmp_path: Path) -> None
         call("web.links", {"url": "p.html", "same_site": True}, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["(", "(a+)+$"])
 def test_a_pattern_that_is_none_or_takes_too_long_is_refused(pattern: str, tmp_path: Path) -> None:
     page = f"<a href='https://b.org/{'a' * 3000}!'>x</a>"

@@ -28,6 +28,8 @@ from support.kinds_for_tests import CALLS
 from support.playing import Played, box, drawn, given, play
 from support.values import link_values
 
+pytestmark = pytest.mark.slow
+
 
 def entry(*values, **more) -> Entry:
     return Entry([store(value) for value in values], [preview(value) for value in values], **more)

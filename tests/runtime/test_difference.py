@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from phloem.runtime.difference import Change, difference, render
 from phloem.runtime.document import parse
@@ -214,6 +215,7 @@ def test_long_lines_are_compared_in_pieces_and_very_long_texts_by_their_length()
     assert "        + 3,001 lines" in shown
 
 
+@pytest.mark.slow
 @given(workflows(), workflows())
 @settings(max_examples=150, deadline=None)
 def test_a_workflow_differs_from_another_unless_they_are_the_same(one, other):

@@ -526,6 +526,7 @@ plain_workflows = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(plain_workflows, st.sampled_from(["canonical", "block", "flow"]), st.data())
 @settings(max_examples=500, deadline=None)
 def test_no_comment_is_lost_wherever_it_stands(workflow, style, data):
@@ -555,6 +556,7 @@ def test_no_comment_is_lost_wherever_it_stands(workflow, style, data):
         assert written.count(comment) == 1
 
 
+@pytest.mark.slow
 @given(workflows(), workflows(), st.lists(st.integers(0, 40), max_size=6))
 @settings(max_examples=150, deadline=None)
 def test_any_edit_of_a_commented_file_can_be_written(one, other, places):

@@ -77,6 +77,7 @@ def test_saving_without_a_name_or_a_folder_is_an_error_in_words(tmp_path):
         save(WorkflowFile(WORKFLOW), tmp_path)
 
 
+@pytest.mark.slow
 def test_what_could_not_be_read_back_leaves_the_file_alone(tmp_path):
     document = save(WorkflowFile(WORKFLOW), tmp_path / "a.yaml")
     before = document.path.read_bytes()

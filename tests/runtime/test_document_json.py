@@ -33,6 +33,7 @@ def test_it_reads_what_the_standard_library_reads(value):
         assert exactly(plain(tree)) == exactly(json.loads(text))
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from(
@@ -130,6 +131,7 @@ def test_a_file_cut_off_anywhere_is_an_error():
             parse(SAMPLE[:end], path="a.json")
 
 
+@pytest.mark.slow
 def test_nesting_and_the_number_of_values_are_bounded():
     with pytest.raises(DocumentError, match="deep"):
         parse('{"a": ' + "[" * 50_000_000, limit=60_000_000)

@@ -16,6 +16,7 @@ from phloem.runtime.workflow import Input, Node, OnError, Retry, Source, Workflo
 from support.workflows import AWKWARD, exactly, texts, values, workflows
 
 
+@pytest.mark.slow
 @given(workflows())
 @settings(max_examples=400, deadline=None)
 def test_every_workflow_is_read_back_as_it_was_and_written_again_in_the_same_words(workflow):
@@ -26,6 +27,7 @@ def test_every_workflow_is_read_back_as_it_was_and_written_again_in_the_same_wor
     assert dump(document.workflow) == text
 
 
+@pytest.mark.slow
 @given(values)
 @settings(max_examples=600, deadline=None)
 def test_every_value_is_read_back_as_it_was(value):
@@ -35,6 +37,7 @@ def test_every_value_is_read_back_as_it_was(value):
     assert dump(parse(text)) == text
 
 
+@pytest.mark.slow
 @given(st.dictionaries(texts.filter(bool), texts, min_size=1), st.lists(texts))
 @settings(max_examples=400, deadline=None)
 def test_plain_pyyaml_reads_the_same_texts(mapping, row):
@@ -57,6 +60,7 @@ def test_awkward_texts_survive_everywhere(text):
     assert parse(dump_json(workflow)).workflow == workflow
 
 
+@pytest.mark.slow
 @given(workflows())
 @settings(max_examples=100, deadline=None)
 def test_json_holds_the_same_workflow(workflow):
@@ -264,6 +268,7 @@ def test_values_too_deep_or_inside_themselves_are_not_written():
                 write(Workflow(nodes={"a": Node("x@1", set={"v": value})}))
 
 
+@pytest.mark.slow
 def test_more_values_than_are_read_back_are_not_written():
     knot: list = []
     knot.extend([knot, knot])

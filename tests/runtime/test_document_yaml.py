@@ -297,6 +297,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 @settings(max_examples=1500, deadline=None)
 def test_any_mixture_of_yaml_is_a_document_or_a_document_error(text):
@@ -311,6 +312,7 @@ def test_any_mixture_of_yaml_is_a_document_or_a_document_error(text):
         assert dump(again) == written
 
 
+@pytest.mark.slow
 @given(workflows(), st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_file_with_one_character_changed_is_a_document_or_a_document_error(workflow, data):
@@ -323,6 +325,7 @@ def test_a_file_with_one_character_changed_is_a_document_or_a_document_error(wor
         assert all(one.line for one in error.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["[" * 50_000_000, "{a: " * 12_500_000, "- " * 25_000_000, "\n".join(" " * n + "a:" for n in range(4000))]
 )
@@ -350,6 +353,7 @@ def test_an_alias_bomb_is_refused_at_once():
     assert time.perf_counter() - began < 1
 
 
+@pytest.mark.slow
 def test_more_values_than_memory_should_hold_are_refused():
     assert "1,000,000 values" in problem("phloem: 1\nx: [" + "1," * 2_000_000 + "1]").message
 

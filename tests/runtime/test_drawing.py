@@ -27,6 +27,8 @@ from phloem.runtime.workflow import Input, Node, OnError, Retry, Source, Workflo
 from rich.cells import cell_len
 from support import workflows
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 WAYS: list[Callable[..., str]] = [as_text, as_mermaid, as_svg]
 

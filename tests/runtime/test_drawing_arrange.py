@@ -177,6 +177,7 @@ def test_nothing_is_arranged_as_nothing() -> None:
     assert (made.places, made.routes, made.width, made.height) == ([], [], 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 7, 20, 60])
 @settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(1, 20))

@@ -368,8 +368,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if not attempts_left:
+        except sqlite3.OperationalError as error:
+            if not attempts_left or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
             time.sleep(0.01)
 
