@@ -14,7 +14,7 @@ import pytest
 from phloem.runtime import cli, context, errors, events, grants, ports, runs, view
 from phloem.runtime.cli.arguments import parser
 from phloem.runtime.declare import In, Setting, node
-from phloem.runtime.document.words import INPUT_KEYS, NODE_KEYS, ON_ERROR, RETRY_KEYS, TOP_KEYS
+from phloem.runtime.document.words import INPUT_KEYS, LIMIT_KEYS, NODE_KEYS, ON_ERROR, RETRY_KEYS, TOP_KEYS
 from phloem.runtime.kinds import Effect
 
 ROOT = Path(__file__).parent.parent.parent
@@ -44,7 +44,7 @@ def lacking(page: str, words: Iterable[str]) -> list[str]:
     ("page", "words"),
     [
         ("workflows.md", [*TOP_KEYS, *INPUT_KEYS, *NODE_KEYS]),
-        ("workflows.md", [*RETRY_KEYS, *ON_ERROR, "default"]),
+        ("workflows.md", [*RETRY_KEYS, *LIMIT_KEYS, *ON_ERROR, "default"]),
         ("workflows.md", ports.BASES),
         ("workflows.md", get_args(Effect)),
         ("workflows.md", ["PHLOEM_HOME", "PHLOEM_MODEL", "PHLOEM_DEBUG"]),
@@ -60,7 +60,7 @@ def lacking(page: str, words: Iterable[str]) -> list[str]:
         ("writing-nodes.md", get_args(Effect)),
         ("writing-nodes.md", ports.BASES),
         ("writing-nodes.md", ["InputError", "SettingError", "ServiceError", "NodeCrashed", "NodeTimeout", "PermissionNeeded"]),
-        ("writing-nodes.md", [name for name in vars(context.Context) if not name.startswith("_") and name not in ("scope", "node", "written", "tokens_in", "tokens_out", "on_progress", "on_text")]),
+        ("writing-nodes.md", [name for name in vars(context.Context) if not name.startswith("_") and name not in ("scope", "node", "written", "within", "budget", "tokens_in", "tokens_out") and not name.startswith("on_")]),
         ("writing-nodes.md", [name for cls in (context.Files, context.Http, context.Models, context.Collections) for name in vars(cls) if not name.startswith("_") and name != "context"]),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -92,17 +92,26 @@ def is_legal(source: str, target: str) -> bool:
     return not isinstance(ports.join_link(ports.PortType.parse(source), port), str)
 
 
+def options_of(one: argparse.ArgumentParser) -> set[str]:
+    """The options of a command and of the commands below it."""
+    found = {text for action in one._actions for text in action.option_strings}
+    below = [action.choices.values() for action in one._actions if isinstance(action, argparse._SubParsersAction)]
+    return found.union(*(options_of(inner) for parsers in below for inner in parsers))
+
+
 def test_every_command_and_option_is_in_the_tables() -> None:
-    options = [text for one in PARSERS.values() for action in one._actions for text in action.option_strings]
-    whole = [text for action in parser()._actions for text in action.option_strings]
-    assert lacking("workflows.md", {*options, *whole}) == []
+    whole = {text for action in parser()._actions for text in action.option_strings}
+    for name, one in PARSERS.items():
+        page = "models.md" if name == "models" else "workflows.md"
+        assert lacking(page, options_of(one) - {"-h", "--help"}) == []
+    assert lacking("workflows.md", whole) == []
     assert lacking("workflows.md", [f"phloem {command}" for command in PARSERS]) == []
+    below = next(one for one in PARSERS["models"]._actions if isinstance(one, argparse._SubParsersAction))
+    assert lacking("models.md", [f"phloem models {command}" for command in below.choices]) == []
 
 
 def test_no_option_in_the_docs_is_one_that_there_is_not() -> None:
-    known = {text for one in PARSERS.values() for action in one._actions for text in action.option_strings} | {
-        "--version"
-    }
+    known = {"--version"}.union(*map(options_of, PARSERS.values()))
     lines = [line for page in PAGES for line in re.findall(r"phloem [^\n`]*", page.read_text("utf-8"))]
     assert {word for line in lines for word in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line)} - known == set()
 

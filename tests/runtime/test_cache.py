@@ -11,14 +11,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
+import msgpack
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
 from phloem.runtime import cache as cache_module
 from phloem.runtime import events as e
 from phloem.runtime.cache import Cache, Entry, store
+from phloem.runtime.codec import digest
 from phloem.runtime.engine import Engine
 from phloem.runtime.events import preview
 from phloem.runtime.home import Home
@@ -192,6 +195,28 @@ def calls_of(run) -> dict[str, int]:
     CALLS.clear()
     run()
     return {name: count for name, count in CALLS.items() if not name.endswith("closed")}
+
+
+def test_an_entry_of_an_earlier_version_is_read_and_cost_nothing(tmp_path):
+    cache = Cache(tmp_path)
+    cache.put(b"k", entry("x", seconds=1.5, tokens_in=3, tokens_out=4, money=0.25))
+    cache.close()
+    with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
+        (record,) = connection.execute("SELECT record FROM results").fetchone()
+        fields = msgpack.unpackb(record[20:], unicode_errors="surrogatepass")
+        assert fields[-1] == 0.25
+        for key, other in ((b"old", fields[:-1]), (b"odd", [*fields[:-1], "dear"]), (b"short", fields[:-2])):
+            packed = msgpack.packb(other)
+            connection.execute("INSERT INTO results VALUES (?, ?, 1, 1)", (key, digest(packed) + packed))
+        connection.commit()
+    cache = Cache(tmp_path)
+    found = {key: cache.get(key) for key in (b"k", b"old", b"odd", b"short")}
+    cache.close()
+    assert found[b"k"] is not None
+    assert found[b"old"] is not None
+    assert (found[b"k"].money, found[b"old"].money) == (0.25, 0.0)
+    assert (found[b"old"].tokens_in, found[b"old"].outputs[0].load()) == (3, "x")
+    assert found[b"odd"] is found[b"short"] is None, "what cannot be read is a miss"
 
 
 def test_a_second_run_executes_nothing(engine):

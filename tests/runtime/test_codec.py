@@ -9,10 +9,11 @@ import struct
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from phloem.runtime.codec import UnstorableValue, digest, json_form, pack, unpack
-from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message, Unlit
+from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message, ToolCall, Unlit
 from support.kinds_for_tests import ODD, odd_value
 from support.values import json_values, link_values
 
@@ -49,10 +50,17 @@ DIFFERENT = [
     0, -0.0, 0.0, 1, 1.0, True, False, None, "1", "", b"1", b"", [], (), {}, [1], (1,), [1.0], [True], ["1"], [[1]], {"1": 1},
     {1: 1}, {1.0: 1}, {True: 1}, math.nan, math.inf, -math.inf, 2**63, 2**64, 2**64 + 1, -(2**63), -(2**63) - 1, 2**2000,
     float(2**64), str(2**64), "\ud800", "\udfff", "\\ud800", "a", "A", "é", "e\u0301", {"a": 1, "b": 2}, {"b": 2, "a": 1},
+    Message("user", "a", (Blob(b"a"),)), Message("user", "a", call_id="a"), Message("assistant", "a", calls=(ToolCall("a", "b"),)),
+    ToolCall("a", "b"), ToolCall("a", "b", {"c": 1}), ToolCall("b", "a"), {"id": "a", "name": "b", "arguments": {}},
     UNLIT, "UNLIT", Document("a"), Document("a", title=""), Document("", title="a"), Message("user", "a"), Hit("a", 1),
     Hit("a", 1.0), Hit("a", True), Collection("a", ""), Blob(b"a"), Blob(b"a", "n"), Blob(b"", "a"), Document("a", metadata={"k": 2**70}),
     Document("a", metadata={"k": [2**70]}), {"text": "a", "title": "", "source": "", "metadata": {}}, (2**70,), [2**70],
 ]  # fmt: skip
+
+
+def test_a_message_of_an_earlier_version_is_read_as_one_without_images_and_calls():
+    old = msgpack.ExtType(3, msgpack.packb(["user", "hello"]))
+    assert unpack(msgpack.packb([old])) == [Message("user", "hello")]
 
 
 def test_values_that_differ_have_different_digests():
@@ -127,6 +135,13 @@ def test_the_json_form_says_what_it_leaves_out():
     assert json_form(Blob(b"abc", "n", "t")) == {"data": {"bytes": 3}, "name": "n", "media_type": "t"}
     assert json_form({1: (1, Document("a"))}) == {"1": [1, {"text": "a", "title": "", "source": "", "metadata": {}}]}
     assert json_form(10**6000) == hex(10**6000)
+    assert json_form(Message("user", "a")) == {"role": "user", "content": "a"}, "what a message lacks is not said"
+    assert json_form(Message("assistant", "", calls=(ToolCall("1", "add", {"a": 1}),), call_id="2")) == {
+        "role": "assistant", "content": "", "calls": [{"id": "1", "name": "add", "arguments": {"a": 1}}], "call_id": "2",
+    }  # fmt: skip
+    assert json_form(Message("user", "a", (Blob(b"abc", "n", "t"),)))["images"] == [
+        {"data": {"bytes": 3}, "name": "n", "media_type": "t"}
+    ]
     loop: list[Any] = [1]
     loop.append(loop)
     assert json_form(loop) == [1, "…"]

@@ -15,7 +15,7 @@ from phloem.runtime.context import Context, Scope, Services
 from phloem.runtime.disk import file_digest, replace_file
 from phloem.runtime.errors import InputError, PermissionNeeded, ServiceError
 from phloem.runtime.grants import Grant, Permissions
-from phloem.runtime.services import HttpAnswer
+from phloem.runtime.services import Ending, HttpAnswer
 from phloem.runtime.threads import Threads
 from phloem.runtime.values import Collection
 from support.playing import box, drawn, given, play
@@ -28,13 +28,15 @@ class Recorder:
         self.heard: list[tuple[Any, ...]] = []
         self.closed = 0
 
-    async def generate(self, model, prompt, sampling, usage) -> AsyncIterator[str]:
-        self.heard.append((model, prompt, dict(sampling)))
-        usage(3, 2)
+    async def answer(self, model, request, meter) -> AsyncIterator[str | Ending]:
+        self.heard.append((model, request.asked, dict(request.sampling)))
+        meter.spend(read=3)
         for piece in ("a", "b"):
+            meter.spend(written=1)
             yield piece
+        yield Ending("stop")
 
-    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, model: str, texts: Sequence[str], meter) -> list[list[float]]:
         self.heard.append((model, list(texts)))
         return [[1.0] for _ in texts]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from phloem.runtime.difference import Change, difference, render
 from phloem.runtime.document import parse
-from phloem.runtime.workflow import Node, OnError, Retry, Source, Workflow
+from phloem.runtime.workflow import Limit, Node, OnError, Retry, Source, Workflow
 from support.workflows import workflows
 
 OLD = parse("""\
@@ -149,6 +149,7 @@ def test_each_part_of_a_node_is_told():
                 disabled=True,
                 retry=Retry(1, 2.0),
                 timeout=1.5,
+                limit=Limit(tokens=9, money=0.5),
                 on_error=OnError("default", 3),
                 cache=False,
                 listed=frozenset({"t"}),
@@ -165,12 +166,21 @@ def test_each_part_of_a_node_is_told():
     ~ in t: b.c → [b.c]
     + retry: {times: 1, wait: 2}
     + timeout: 1.5
+    + limit: {tokens: 9, money: 0.5}
     + on_error: {default: 3}
     + cache: false
     + disabled: true
     + colour: red
 """
     )
+
+
+def test_the_limit_of_the_run_is_told():
+    none, low, high = Workflow(), Workflow(limit=Limit(money=0.5)), Workflow(limit=Limit(money=1.0))
+    assert render(difference(none, low)) == "+ limit: {money: 0.5}\n"
+    assert render(difference(low, high)) == "~ limit: {money: 0.5} → {money: 1}\n"
+    assert render(difference(high, none)) == "- limit: {money: 1}\n"
+    assert difference(high, high) == []
 
 
 def test_nodes_may_be_called_like_parts_of_the_file():

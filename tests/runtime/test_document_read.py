@@ -6,7 +6,7 @@ import pytest
 from phloem.runtime.document import body, dump, parse
 from phloem.runtime.errors import DocumentError
 from phloem.runtime.ports import PortType
-from phloem.runtime.workflow import Input, Node, OnError, Retry, Source, Workflow
+from phloem.runtime.workflow import Input, Limit, Node, OnError, Retry, Source, Workflow
 from support.workflows import exactly
 
 
@@ -26,6 +26,7 @@ phloem: 1
 title: T
 about: A
 model: local:demo
+limit: {tokens: 5000, money: 0.5, seconds: 1 min}
 inputs:
   page: {type: "list[text]", value: null, about: P, unit: m}
 nodes:
@@ -37,6 +38,7 @@ nodes:
     set: {size: 60}
     retry: {times: 3, wait: 500ms, backoff: 1}
     timeout: 1h 30min
+    limit: {seconds: 30, tokens: 7}
     on_error: {default: {text: none}}
     cache: true
     disabled: true
@@ -50,6 +52,7 @@ team: R
         title="T",
         about="A",
         model="local:demo",
+        limit=Limit(5000, 0.5, 60.0),
         inputs={"page": Input(PortType("text", 1), "P", None, True, {"unit": "m"})},
         nodes={
             "read": Node(
@@ -65,6 +68,7 @@ team: R
                 disabled=True,
                 retry=Retry(3, 0.5, 1),
                 timeout=5400,
+                limit=Limit(tokens=7, seconds=30.0),
                 on_error=OnError("default", {"text": "none"}),
                 cache=True,
                 listed=frozenset({"many", "one"}),
@@ -133,6 +137,74 @@ def test_retry_is_a_number_or_a_mapping():
         (found,) = problems(f"phloem: 1\nnodes:\n  a:\n    kind: x@1\n    retry: {wrong}\n")
         assert "retry" in found.message
     assert found.line == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "canonical"),
+    [
+        ("{tokens: 5000}", Limit(tokens=5000), "{tokens: 5000}"),
+        ("{seconds: 2 min, money: 3.0}", Limit(money=3.0, seconds=120.0), "{money: 3, seconds: 120}"),
+        ("{money: 1e-6}", Limit(money=1e-6), "{money: 1.0e-06}"),
+    ],
+)
+@pytest.mark.parametrize("indent", ["", "    "])
+def test_a_limit_is_of_the_run_or_of_a_node(text, limit, canonical, indent):
+    nodes = "nodes:\n  a:\n    kind: x@1\n"
+    found = parse(f"phloem: 1\n{nodes}{indent}limit: {text}\n")
+    assert not found.warnings
+    held = found.workflow.nodes["a"] if indent else found.workflow
+    assert held.limit == limit
+    assert f"\n{indent}limit: {canonical}\n" in dump(found)
+    assert parse(dump(found)).workflow == found.workflow
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message", "hint"),
+    [
+        ("{token: 5}", 13, "`limit` of node a has no `token`", "Did you mean `tokens`?"),
+        ("{cost: 5}", 13, "`limit` of node a has no `cost`", "Did you mean `money`?"),
+        ("{colour: 5}", 13, "`limit` of node a has no `colour`", "It has tokens, money and seconds."),
+        ("{tokens: 0}", 21, "`tokens` of `limit` of node a must be a whole number above 0, not the number 0", None),
+        ("{tokens: 1.5}", 21, "`tokens` of `limit` of node a must be a whole number above 0, not the number 1.5", None),
+        ("{tokens: true}", 21, "`tokens` of `limit` of node a must be a whole number above 0, not true", None),
+        ("{tokens: 1e16}", 21, "`tokens` of `limit` of node a must be a whole number above 0, not a number", None),
+        ("{tokens: many}", 21, "`tokens` of `limit` of node a must be a whole number above 0, not `many`", None),
+        ("{money: -1}", 20, "`money` of `limit` of node a must be a number above 0, not the number -1", None),
+        ("{money: .nan}", 20, "`money` of `limit` of node a must be a number above 0, not a number", None),
+        ("{money: .inf}", 20, "`money` of `limit` of node a must be a number above 0, not a number", None),
+        ("{money: null}", 20, "`money` of `limit` of node a must be a number above 0, not nothing", None),
+        (
+            "{seconds: 0}",
+            22,
+            "`seconds` of `limit` of node a must be longer than nothing",
+            "Leave it out for no bound.",
+        ),
+        ("{seconds: soon}", 22, "`seconds` of `limit` of node a must be a length of time, not `soon`", "Write seconds"),
+        ("5000", 12, "`limit` of node a must be a mapping, not the number 5000", "Write `limit: {tokens: 5000"),
+        ("[1]", 12, "`limit` of node a must be a mapping, not a list", "Write `limit"),
+        ("", 11, "`limit` of node a must be a mapping, not nothing", "Write `limit"),
+    ],
+)
+def test_a_limit_that_is_none_is_told_with_its_place(text, column, message, hint):
+    (found,) = problems(f"phloem: 1\nnodes:\n  a:\n    kind: x@1\n    limit: {text}\n")
+    assert found.message == message
+    assert (found.line, found.column, found.node) == (5, column, "a")
+    assert (found.hint or "").startswith(hint or "")
+    (of_file,) = problems(f"phloem: 1\nlimit: {text}\n")
+    assert of_file.message == message.replace("node a", "the file")
+    assert of_file.line == 2
+
+
+@pytest.mark.parametrize("key", ["limits", "budget", "limt"])
+def test_other_words_for_a_limit_are_known(key):
+    found = parse(f"phloem: 1\n{key}: {{tokens: 5}}\nnodes:\n  a: {{kind: x@1, {key}: {{tokens: 5}}}}\n")
+    assert [one.hint for one in found.warnings] == ["Did you mean `limit`?"] * 2
+
+
+def test_a_nested_workflow_may_have_a_limit_too():
+    assert body({"limit": {"money": 1}}).limit == Limit(money=1.0)
+    (found,) = problems("phloem: 1\nnodes:\n  a: {kind: x@1, do: {limit: {monney: 1}}}\n")
+    assert found.message == "`limit` of `do` of node a has no `monney`"
 
 
 def test_a_list_of_one_keeps_its_form():

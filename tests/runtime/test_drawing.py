@@ -23,7 +23,7 @@ from phloem.runtime.drawing.palette import DARK, LIGHT, Palette, base_of_family
 from phloem.runtime.errors import SettingError
 from phloem.runtime.ports import Port, Ports, PortType
 from phloem.runtime.values import Collection, Document, Hit
-from phloem.runtime.workflow import Input, Node, OnError, Retry, Source, Workflow
+from phloem.runtime.workflow import Input, Limit, Node, OnError, Retry, Source, Workflow
 from rich.cells import cell_len
 from support import workflows
 
@@ -274,13 +274,15 @@ def test_text_names_required_inputs_that_nothing_feeds() -> None:
 
 def test_text_says_what_else_a_node_is_told() -> None:
     told = replace(
-        box("llm.generate", prompt="input.text"), title="Answer", note="Be kind.", retry=Retry(3), timeout=30.0,
+        box("llm.generate", prompt="input.text"), title="Answer", note="Be kind.", retry=Retry(3), timeout=30.0, limit=Limit(500, 0.5),
         on_error=OnError("skip"), cache=False,
     )  # fmt: skip
     text = as_text(replace(BRANCHES, nodes={"reply": told}, outputs={}), KINDS)
     assert "Answer\n" in text
     assert "Be kind.\n" in text
-    assert "retry 3 · timeout 30 s · on error skip · not cached" in text
+    assert "retry 3 · timeout 30 s · limit 500 tokens, $0.50 · on error skip · not cached" in " · ".join(
+        text.split("\n     ")
+    )
 
 
 def test_text_draws_what_is_nested_in_a_node_within_it() -> None:

@@ -21,6 +21,7 @@ from phloem.runtime.threads import Threads
 from support import kinds_for_tests as kinds
 from support.kinds_for_tests import CALLS
 from support.playing import box, drawn, given, play
+from support.spending import spending_engine
 
 FLOW = """\
 phloem: 1
@@ -216,6 +217,52 @@ def test_the_default_model_comes_from_the_nearest_place(
 
     asyncio.run(look())
     assert seen == [model]
+
+
+@pytest.mark.parametrize(
+    ("option", "of_workflow", "of_environment", "model"),
+    [("", "", None, "local:s"), ("", "", "local:e", "local:e"), ("", "local:w", None, "local:w"), ("local:o", "", None, "local:o")],
+)  # fmt: skip
+def test_the_settings_name_the_default_models_where_nothing_nearer_does(
+    engine, home, monkeypatch, option, of_workflow, of_environment, model
+):
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("models: {default: 'local:s', embedding: 'local:v'}\n")
+    if of_environment:
+        monkeypatch.setenv("PHLOEM_MODEL", of_environment)
+
+    async def look():
+        one = engine.start(Workflow(model=of_workflow), options=Options(model=option))
+        await one.result()
+        return one._scheduler.scope
+
+    scope = asyncio.run(look())
+    assert (scope.model, scope.embedding) == (model, "local:v")
+    assert {"local:s", "local:v"} <= scope.trusted_models
+    assert "" not in scope.trusted_models
+
+
+def test_a_default_model_elsewhere_needs_its_grant_before_the_run(home, monkeypatch):
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("models: {default: 'dear:one', embedding: 'http://localhost:9/v1#v'}\n")
+    engine, talker = spending_engine(home)
+    workflow = drawn({"a": box("spend.ask", set={"prompt": "x"}), "b": box("spend.embed", set={"text": "x"})})
+    with pytest.raises(PermissionNeeded) as refused:
+        play(engine, workflow)
+    assert refused.value.flags == ("--allow spend=dear", "--allow net=localhost:9")
+    assert "a would spend at dear; b would connect to localhost:9" in refused.value.message
+    with pytest.raises(PermissionNeeded) as refused:
+        play(engine, workflow, model="near:one")
+    assert refused.value.flags == ("--allow spend=near", "--allow net=localhost:9")
+    assert talker.asked == []
+    asyncio.run(engine.close())
+
+
+def test_a_wrong_setting_is_told_before_the_run(engine, home):
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("models: {default: 5}\n")
+    with pytest.raises(ConfigError, match=r"settings\.yaml: models\.default is 5, and must be a text"):
+        play(engine, Workflow())
 
 
 def test_each_run_has_an_id_of_its_own_that_sorts_by_time(engine):

@@ -27,10 +27,10 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tokens_in": st.integers(0, 9), "tokens_out": st.integers(0, 9), "error": st.text(max_size=4),
     "hint": st.none() | st.text(max_size=4), "action": st.sampled_from(["stop", "skip", "default", "route"]),
     "because": st.text(max_size=4), "attempt": st.integers(1, 3), "wait": st.floats(0, 3), "waits_for": st.text(max_size=4),
-    "status": st.sampled_from(["done", "failed", "cancelled"]),
+    "status": st.sampled_from(["done", "failed", "limited", "cancelled"]), "money": st.floats(0, 9), "model": st.text(max_size=4),
 }  # fmt: skip
 TYPES = [
-    e.RunStarted, e.NodeStarted, e.NodeProgress, e.NodeChunk, e.NodeFinished, e.NodeFailed, e.NodeSkipped, e.NodeRetrying,
+    e.RunStarted, e.NodeStarted, e.NodeProgress, e.NodeChunk, e.NodePrompt, e.NodeFinished, e.NodeFailed, e.NodeSkipped, e.NodeRetrying,
     e.NodeWaiting, e.RunFinished,
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 from phloem.runtime.errors import ConfigError, InputError, PermissionNeeded
-from phloem.runtime.grants import Grant, Permissions, host_of, is_url
+from phloem.runtime.grants import Grant, Permissions, host_of, is_url, provider_of
 
 
 @pytest.fixture
@@ -315,6 +315,78 @@ def test_nothing_is_spoken_to_without_a_grant():
             Permissions().net(url)
     with pytest.raises(PermissionNeeded):
         Permissions().connect("example.org", 443, "93.184.216.34")
+
+
+# ---- Models
+
+
+@pytest.mark.parametrize(
+    ("name", "provider"),
+    [
+        ("local:demo", "local"), ("demo", "local"), ("a.gguf", "local"), ("C:\\a.gguf", "local"), ("openai:gpt-5", "openai"),
+        ("openrouter:a/b:free", "openrouter"), ("", "local"), (":x", "local"), ("sentence-transformers:x", "sentence-transformers"),
+    ],
+)  # fmt: skip
+def test_the_provider_stands_before_the_colon(name, provider):
+    assert provider_of(name) == provider
+
+
+def test_models_that_run_here_need_no_grant_and_others_need_one_for_their_provider():
+    assert Permissions().model("demo") == Permissions().model("local:demo") == "local:demo"
+    assert Permissions().model("sentence-transformers:x") == "sentence-transformers:x"
+    for grant in ("spend=openai", "spend=*"):
+        assert Permissions([Grant.parse(grant)]).model("openai:gpt-5") == "openai:gpt-5"
+    for grants in ([], ["spend=anthropic"], ["net=*"], ["model=openai:gpt-5"]):
+        with pytest.raises(PermissionNeeded) as refused:
+            Permissions([Grant.parse(one) for one in grants]).model("openai:gpt-5")
+        assert refused.value.flags == ("--allow spend=openai",)
+
+
+def test_a_model_s_file_outside_the_folder_is_read_only_if_that_is_allowed(flows):
+    assert permissions(flows).model("local:sub/m.gguf") == f"local:{flows}/sub/m.gguf"
+    with pytest.raises(PermissionNeeded, match="may not read"):
+        permissions(flows).model("../outside/m.gguf")
+    assert permissions(flows).model("../outside/m.gguf", trusted=True) == f"local:{flows.parent}/outside/m.gguf"
+
+
+@pytest.mark.parametrize(
+    ("grant", "url", "granted"),
+    [
+        ("net=api.example.org", "https://api.example.org/v1#m", True), ("net=*.example.org", "https://api.example.org/v1#m", True),
+        ("net=*", "https://api.example.org/v1#m", True), ("net=api.example.org:8443", "https://api.example.org:8443/v1#m", True),
+        ("net=api.example.org:8443", "https://api.example.org/v1#m", False), ("net=example.org", "https://api.example.org/v1#m", False),
+        ("net=localhost", "http://localhost:8000/v1#m", True), ("net=localhost:8000", "http://localhost:8000/v1#m", True),
+        ("net=localhost:8001", "http://localhost:8000/v1#m", False), ("net=*", "http://localhost:8000/v1#m", False),
+        ("net=*", "http://127.0.0.1:8000/v1#m", False), ("net=127.0.0.1", "http://127.0.0.1:8000/v1#m", True),
+        ("net=*", "http://[::1]:8000/v1#m", False), ("net=::1", "http://[::1]:8000/v1#m", True),
+        ("net=[::1]:8000", "http://[::1]:8000/v1#m", True), ("net=*", "http://nas/v1#m", False), ("net=nas", "http://nas/v1#m", True),
+        ("net=*", "http://nas.local/v1#m", False), ("net=*.local", "http://nas.local/v1#m", False), ("net=nas.local", "http://nas.local/v1#m", True),
+        ("net=*", "http://10.0.0.5/v1#m", False), ("net=*", "http://169.254.169.254/v1#m", False), ("net=*", "http://8.8.8.8/v1#m", True),
+        ("net=*", "http://[2606:4700::1111]/v1#m", True), ("net=*", "http://0x7f.1/v1#m", False), ("net=*", "http://2130706433/v1#m", False),
+        ("net=*", "http://127.1/v1#m", False), ("net=*", "http://0177.0.0.1/v1#m", False), ("net=*", "http://a.0x/v1#m", False),
+        ("net=*", "http://LOCALHOST./v1#m", False), ("spend=*", "https://api.example.org/v1#m", False), ("spend=http", "http://example.org#m", False),
+        ("net=example.org", "https://evil.net/v1#@example.org", False), ("net=*", "http://api.localhost/v1#m", False),
+    ],
+)  # fmt: skip
+def test_the_address_of_a_model_s_server_needs_the_grant_for_its_host(grant, url, granted):
+    given = Permissions([Grant.parse(grant)])
+    if granted:
+        assert given.model(url) == url
+        return
+    with pytest.raises(PermissionNeeded, match="may not connect to") as refused:
+        given.model(url)
+    flag = shlex.split(refused.value.flags[0])[1]
+    Permissions([Grant.parse(flag)]).model(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "https:///v1#m", "http://[::1/v1#m", "http://a:port/v1#m", "http://me:secret@example.org/v1#m", "http://key@example.org#m"]
+)  # fmt: skip
+def test_an_address_that_is_none_or_holds_a_password_is_refused_without_repeating_it(url):
+    with pytest.raises(InputError) as refused:
+        Permissions([Grant.parse("net=*")]).model(url)
+    assert "secret" not in str(refused.value)
+    assert refused.value.hint
 
 
 # ---- Grants as words

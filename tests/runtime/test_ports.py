@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phloem.runtime.codec import json_form
 from phloem.runtime.errors import InputError
 from phloem.runtime.ports import BASES, LinkFit, Port, PortType, expect, join_link, number_to_text, type_of_value
-from phloem.runtime.values import Blob, Collection, Document, Hit, Message
+from phloem.runtime.values import Blob, Collection, Document, Hit, Message, ToolCall
 from support.kinds_for_tests import odd_value
-from support.values import json_values
+from support.values import json_values, link_values
 
 DOCUMENT = Document("words", title="T", source="a.txt", metadata={"page": 1})
 HIT = Hit("found", 0.5, id="1")
@@ -152,6 +154,10 @@ def test_a_port_for_many_links_never_maps(source, target):
         ([], "vector", []), ("a", "list[text]", ["a"]), (("a", "b"), "list[text]", ["a", "b"]), ([], "list[text]", []),
         ([[1], 2], "list[list[number]]", [[1], [2]]), ({"text": "a"}, "document", Document("a")),
         ({"role": "user", "content": "b"}, "message", Message("user", "b")),
+        ({"role": "tool", "content": "3", "call_id": "1"}, "message", Message("tool", "3", call_id="1")),
+        ({"role": "assistant", "content": "", "calls": []}, "message", Message("assistant", "")),
+        ({"role": "assistant", "content": "", "calls": [{"id": "1", "name": "add"}]}, "message",
+         Message("assistant", "", calls=(ToolCall("1", "add"),))),
         ({"name": "c", "model": "m"}, "collection", Collection("c", "m")), (None, "json", None), (None, "any", None),
         ({1: {2}}, "any", {1: {2}}), ([math.nan, Document("a", metadata={"k": [1]})], "json",
         [None, {"text": "a", "title": "", "source": "", "metadata": {"k": [1]}}]),
@@ -173,6 +179,12 @@ def test_a_value_is_turned_where_nothing_is_lost(value, wanted, fitted):
         ({"text": "a", "metadata": []}, "document"), ({"text": "a", "title": None}, "document"),
         ({"text": "a", "score": True}, "hit"), ({"text": "a", "score": "1"}, "hit"),
         ({"role": "root", "content": "b"}, "message"), ({"role": "user", "content": None}, "message"),
+        ({"role": "user", "content": "", "calls": {}}, "message"), ({"role": "user", "content": "", "calls": "ab"}, "message"),
+        ({"role": "user", "content": "", "calls": [1]}, "message"), ({"role": "user", "content": "", "calls": [{}]}, "message"),
+        ({"role": "user", "content": "", "calls": [{"id": 1, "name": "a"}]}, "message"), ({"role": "user", "content": "", "images": ["a"]}, "message"),
+        ({"role": "user", "content": "", "calls": [{"id": "1", "name": "a", "arguments": []}]}, "message"),
+        ({"role": "user", "content": "", "calls": [{"id": "1", "name": "a", "more": 1}]}, "message"),
+        ({"role": "user", "content": "", "images": [{"data": "text"}]}, "message"), ({"role": "user", "content": "", "call_id": None}, "message"),
         ({"role": ["user"], "content": ""}, "message"), (["a", None], "list[text]"), ([["a"]], "list[text]"),
         (b"bytes", "file"), (Document("a"), "hit"),
     ],
@@ -201,6 +213,16 @@ def test_a_hostile_value_of_another_type_is_refused_in_few_words(what, wanted):
     with pytest.raises(InputError) as refused:
         expect(odd_value(what), PortType.parse(wanted))
     assert len(str(refused.value)) < 300
+
+
+@given(link_values())
+def test_a_message_comes_back_from_its_json_form(value):
+    if isinstance(value, Message) and not value.images:
+        form = json.loads(json.dumps(json_form(value)))
+        made = expect(form, PortType("message"))
+        assert json_form(made) == form
+        assert (made.role, made.content, made.call_id) == (value.role, value.content, value.call_id)
+        assert [(one.id, one.name) for one in made.calls] == [(one.id, one.name) for one in value.calls]
 
 
 @given(json_values(), st.sampled_from([PortType(base, depth) for base in BASES for depth in (0, 1, 2)]))

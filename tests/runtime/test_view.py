@@ -174,7 +174,7 @@ def test_waiting_for_a_person_is_shown():
     assert (view.nodes["a"].state, view.nodes["a"].message) == ("asking", "your approval")
 
 
-@pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
+@pytest.mark.parametrize("status", ["done", "failed", "limited", "cancelled"])
 def test_the_end_is_shown(status):
     view = fold([at(e.RunStarted, "t", []), at(e.RunFinished, status, {"o": 1}, 2.5, seq=1)])
     assert (view.status, view.outputs, view.seconds) == (status, {"o": 1}, 2.5)

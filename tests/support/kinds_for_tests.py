@@ -391,7 +391,7 @@ def reporting(ctx: Context, steps: int = 4) -> str:
         ctx.emit_text("text", str(step))
         text += str(step)
     ctx.log("nearly there")
-    ctx.count_tokens(3, steps)
+    ctx.spend(read=3, written=steps)
     return text
 
 

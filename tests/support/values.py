@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message
+from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message, ToolCall
 
 __all__ = ["json_values", "link_values"]
 
@@ -26,11 +26,16 @@ def json_values(leaves: int = 12) -> st.SearchStrategy[Any]:
 def link_values() -> st.SearchStrategy[Any]:
     """Everything a node may put on a link: JSON, documents and the like, bytes, tuples, odd keys."""
     metadata = st.dictionaries(TEXTS, json_values(4), max_size=3)
+    blobs = st.builds(Blob, st.binary(max_size=30), TEXTS, TEXTS)
+    calls = st.builds(ToolCall, TEXTS, TEXTS, metadata)
     rich = (
         st.builds(Document, TEXTS, TEXTS, TEXTS, metadata)
         | st.builds(Hit, TEXTS, st.floats(), TEXTS, TEXTS, metadata)
         | st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool"]), TEXTS)
-        | st.builds(Blob, st.binary(max_size=30), TEXTS, TEXTS)
+        | st.builds(Message, st.just("user"), TEXTS, st.lists(blobs, max_size=2).map(tuple))
+        | st.builds(Message, st.just("assistant"), TEXTS, calls=st.lists(calls, max_size=2).map(tuple), call_id=TEXTS)
+        | blobs
+        | calls
         | st.builds(Collection, TEXTS, TEXTS)
         | st.binary(max_size=20)
         | st.just(UNLIT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from phloem.runtime.document.data import body_data
 from phloem.runtime.document.words import INPUT_KEYS, NODE_KEYS, TOP_KEYS
 from phloem.runtime.ports import BASES, PortType
-from phloem.runtime.workflow import INPUT, Input, Node, OnError, Retry, Source, Workflow
+from phloem.runtime.workflow import INPUT, Input, Limit, Node, OnError, Retry, Source, Workflow
 
 AWKWARD = (
     "", " ", "yes", "No", "on", "OFF", "y", "null", "~", "true", "False", "1", "-1", "+1", "1.0", "1e3", ".5", "5.",
@@ -44,6 +44,8 @@ ports = st.one_of(st.sampled_from(["text", "value", "a", "y", "no", "pieces"]), 
 sources = st.builds(Source, st.one_of(ids, st.just(INPUT)), ports)
 types = st.builds(PortType, st.sampled_from(BASES), st.integers(0, 2))
 seconds = st.one_of(st.integers(1, 1000).map(float), st.floats(1e-6, 1e9))
+amounts = st.one_of(st.none(), seconds)
+limits = st.builds(Limit, st.one_of(st.none(), st.integers(1, 10**15)), amounts, amounts)
 
 
 def extras(known: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
@@ -75,6 +77,7 @@ def nodes(bodies: bool) -> st.SearchStrategy[Node]:
         disabled=st.booleans(),
         retry=st.builds(Retry, st.integers(0, 9), st.one_of(st.just(1.0), seconds), st.floats(0, 10)),
         timeout=st.one_of(st.none(), seconds),
+        limit=limits,
         on_error=on_errors,
         cache=st.sampled_from([None, True, False]),
     )
@@ -93,6 +96,7 @@ def workflows(bodies: bool = True) -> st.SearchStrategy[Workflow]:
         title=texts,
         about=texts,
         model=texts,
+        limit=limits,
         inputs=st.dictionaries(ids, inputs(), max_size=3),
         nodes=st.dictionaries(ids, nodes(bodies), max_size=3),
         outputs=st.dictionaries(ids, sources, max_size=2),

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
         SettingError,
         WorkflowError,
     )
-    from phloem.runtime.kinds import Example, NodeKind
+    from phloem.runtime.kinds import Estimate, Example, NodeKind
     from phloem.runtime.ports import Json, ModelName, Port, Ports, PortType, Vector
     from phloem.runtime.runs import Options, Result, Run
-    from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message
+    from phloem.runtime.services import Ending, Request, Tool
+    from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message, ToolCall
     from phloem.runtime.view import RunView, fold
-    from phloem.runtime.workflow import Input, Node, Source, Workflow
+    from phloem.runtime.workflow import Input, Limit, Node, Source, Workflow
 
 _HOMES = {
     "catalogue": ["Catalogue"],
@@ -52,12 +53,13 @@ _HOMES = {
         "SettingError",
         "WorkflowError",
     ],
-    "kinds": ["Example", "NodeKind"],
+    "kinds": ["Estimate", "Example", "NodeKind"],
     "ports": ["Json", "ModelName", "Port", "PortType", "Ports", "Vector"],
     "runs": ["Options", "Result", "Run"],
-    "values": ["UNLIT", "Blob", "Collection", "Document", "Hit", "Message"],
+    "services": ["Ending", "Request", "Tool"],
+    "values": ["UNLIT", "Blob", "Collection", "Document", "Hit", "Message", "ToolCall"],
     "view": ["RunView", "fold"],
-    "workflow": ["Input", "Node", "Source", "Workflow"],
+    "workflow": ["Input", "Limit", "Node", "Source", "Workflow"],
 }
 _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -68,13 +70,16 @@ __all__ = [
     "Collection",
     "Context",
     "Document",
+    "Ending",
     "Engine",
+    "Estimate",
     "Example",
     "Hit",
     "In",
     "Input",
     "InputError",
     "Json",
+    "Limit",
     "Message",
     "ModelName",
     "Node",
@@ -87,6 +92,7 @@ __all__ = [
     "Port",
     "PortType",
     "Ports",
+    "Request",
     "Result",
     "Run",
     "RunView",
@@ -94,6 +100,8 @@ __all__ = [
     "Setting",
     "SettingError",
     "Source",
+    "Tool",
+    "ToolCall",
     "Vector",
     "Workflow",
     "WorkflowError",

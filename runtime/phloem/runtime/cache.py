@@ -92,6 +92,7 @@ class Entry:
     tokens_in: int = 0
     tokens_out: int = 0
     written: list[tuple[str, str, str]] = field(default_factory=list)
+    money: float = 0.0
 
 
 class Cache:
@@ -208,7 +209,8 @@ class Cache:
         mark, packed = record[:20], record[20:]
         if digest(packed) != mark:
             raise ValueError("a damaged record")
-        outputs, previews, seconds, tokens_in, tokens_out, written = msgpack.unpackb(
+        # A record of an earlier version ends before the money.
+        outputs, previews, seconds, tokens_in, tokens_out, written, *money = msgpack.unpackb(
             packed, unicode_errors="surrogatepass"
         )
         stored = []
@@ -225,7 +227,7 @@ class Cache:
             stored.append(one)
         return Entry(
             stored, [Preview(*shown) for shown in previews], seconds, tokens_in, tokens_out,
-            [(word, where, left) for word, where, left in written],
+            [(word, where, left) for word, where, left in written], float(money[0]) if money else 0.0,
         )  # fmt: skip
 
     def _file(self, content: bytes) -> Path:
@@ -303,9 +305,11 @@ class Cache:
                 outputs.append((one.hash, None if len(data) > INLINE_LIMIT else data))
             previews = [(shown.type, shown.text, shown.size) for shown in entry.previews]
             record = msgpack.packb(
-                (outputs, previews, entry.seconds, entry.tokens_in, entry.tokens_out, entry.written),
+                (
+                    outputs, previews, entry.seconds, entry.tokens_in, entry.tokens_out, entry.written, entry.money,
+                ),
                 unicode_errors="surrogatepass",
-            )
+            )  # fmt: skip
             rows.append((key, digest(record) + record, size + 200, now))
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgpack
 from phloem.runtime.errors import PhloemError
-from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message
+from phloem.runtime.values import UNLIT, Blob, Collection, Document, Hit, Message, ToolCall
 
 __all__ = ["UnstorableValue", "digest", "json_form", "pack", "unpack"]
 
-_CODES: Final[dict[type, int]] = {Document: 1, Hit: 2, Message: 3, Blob: 4, Collection: 5}
+_CODES: Final[dict[type, int]] = {Document: 1, Hit: 2, Message: 3, Blob: 4, Collection: 5, ToolCall: 9}
 _TYPES: Final = {code: cls for cls, code in _CODES.items()}
 _UNLIT_CODE: Final = 6
 _BIG_CODE: Final = 7
@@ -77,7 +77,8 @@ def _json_form(value: Any, above: tuple[int, ...], whole: bool) -> Any:
         }
     if isinstance(value, list | tuple):
         return [_json_form(item, above, whole) for item in value]
-    return {one.name: _json_form(getattr(value, one.name), above, whole) for one in dataclasses.fields(value)}
+    fields = ((one, getattr(value, one.name)) for one in dataclasses.fields(value))
+    return {one.name: _json_form(item, above, whole) for one, item in fields if item or not one.metadata.get("quiet")}
 
 
 def _json_number(value: float) -> float | str | None:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack
 
+from phloem.runtime.budget import Budget
 from phloem.runtime.disk import file_digest, replace_file
 from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.grants import Permissions, is_url
 from phloem.runtime.services import (
     CollectionsService,
+    Ending,
     HttpAnswer,
     HttpService,
+    ModelInfo,
     ModelsService,
+    Request,
     Sampling,
 )
 from phloem.runtime.values import Collection, Hit, Message
@@ -72,10 +76,13 @@ class Scope:
     services: Services
     permissions: Permissions
     model: str = DEFAULT_MODEL
+    embedding: str = DEFAULT_EMBEDDING
     seed: int = 0
     pool: Executor | None = None
     cancelled: bool = False
     trusted_models: frozenset[str] = frozenset()
+    budget: Budget = field(default_factory=lambda: Budget(whose="the run"))
+    prompts: bool = False
 
 
 @dataclass(slots=True)
@@ -83,7 +90,7 @@ class Context:
     """What a node function is given to reach the outside world, once per call.
 
     `key` is the same for every attempt at the same piece of work: hand it to services that accept an
-    idempotency key.
+    idempotency key. `within` is the budget that the call spends from, if not one of its own.
     """
 
     scope: Scope
@@ -91,9 +98,28 @@ class Context:
     key: str = ""
     on_progress: Callable[[float | None, str], None] = lambda fraction, message: None
     on_text: Callable[[str, str], None] = lambda port, piece: None
-    tokens_in: int = 0
-    tokens_out: int = 0
+    on_sent: Callable[[str, str], None] = lambda model, text: None
+    within: InitVar[Budget | None] = None
+    budget: Budget = field(init=False)
     written: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def __post_init__(self, within: Budget | None) -> None:
+        self.budget = within or Budget(parent=self.scope.budget)
+
+    @property
+    def tokens_in(self) -> int:
+        """Tokens that models have read for this call so far."""
+        return self.budget.read
+
+    @property
+    def tokens_out(self) -> int:
+        """Tokens that models have written for this call so far."""
+        return self.budget.written
+
+    @property
+    def money(self) -> float:
+        """US dollars that this call has cost so far."""
+        return self.budget.money
 
     @property
     def seed(self) -> int:
@@ -134,10 +160,20 @@ class Context:
         """Show a piece of a text output while it is being made; the whole of it is still to be returned."""
         self.on_text(port, piece)
 
-    def count_tokens(self, read: int, written: int) -> None:
-        """Add to the node's tokens. The models do it by themselves."""
-        self.tokens_in += read
-        self.tokens_out += written
+    def spend(self, *, read: int = 0, written: int = 0, cached: int = 0, money: float = 0.0) -> None:
+        """Add to what the node costs: tokens, and US dollars. The models do it by themselves. See services.Meter.
+
+        LimitReached when that is more than the node or the run may spend; ValueError for less than nothing.
+        """
+        self.budget.spend(read, written, money)
+
+    def left(self) -> int | None:
+        """How many tokens the node may still spend, and the run; None without a limit."""
+        return self.budget.left()
+
+    def sent(self, model: str, text: str) -> None:
+        """Show the exact text that goes to a model, if the run was asked to. The models do it by themselves."""
+        self.on_sent(model, text)
 
     async def in_thread(self, function: Callable[..., Result], /, *arguments: Any, **named: Any) -> Result:
         """`function(…)` without holding up the other nodes: for work of more than a few milliseconds."""
@@ -159,32 +195,80 @@ class Models:
 
     context: Context
 
-    def generate(self, prompt: str, *, model: str = "", **sampling: Unpack[Sampling]) -> AsyncIterator[str]:
-        """The continuation of `prompt`, piece by piece."""
-        return self._service.generate(self.name(model), prompt, sampling, self.context.count_tokens)
+    async def generate(
+        self, prompt: str, *, model: str = "", **sampling: Unpack[Sampling]
+    ) -> AsyncGenerator[str, None]:
+        """The answer to `prompt`, piece by piece: its continuation, if the model was not made for conversation."""
+        async with aclosing(self.answer(Request(asked=prompt, sampling=sampling), model=model)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    yield piece
 
-    def chat(self, messages: Sequence[Message], *, model: str = "", **sampling: Unpack[Sampling]) -> AsyncIterator[str]:
+    async def chat(
+        self, messages: Sequence[Message], *, model: str = "", **sampling: Unpack[Sampling]
+    ) -> AsyncGenerator[str, None]:
         """The next turn of a conversation, piece by piece."""
-        return self._service.chat(self.name(model), messages, sampling, self.context.count_tokens)
+        async with aclosing(self.answer(Request(asked=tuple(messages), sampling=sampling), model=model)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    yield piece
+
+    def answer(self, request: Request, *, model: str = "") -> AsyncGenerator[str | Ending, None]:
+        """The answer to all that a Request can ask: pieces of text, and how it ended as the last."""
+        full = self.name(model)
+        if self.context.budget.bounded:
+            return self._affordable_answer(full, request)
+        return self._service.answer(full, request, self.context)
+
+    async def _affordable_answer(self, model: str, request: Request) -> AsyncGenerator[str | Ending, None]:
+        await self._afford(model, request.asked)
+        async with aclosing(self._service.answer(model, request, self.context)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def structured(
         self,
-        prompt: str,
+        asked: str | Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
         pattern: str | None = None,
         choices: Sequence[str] | None = None,
+        grammar: str | None = None,
+        close: bool = False,
         model: str = "",
         **sampling: Unpack[Sampling],
     ) -> Any:
-        """An answer that fits the one of `schema`, `pattern` and `choices` that is given."""
-        form: dict[str, Any] = {"schema": schema, "pattern": pattern, "choices": choices}
+        """An answer that fits the one of `schema`, `pattern`, `choices` and `grammar` that is given. See Request."""
+        form: dict[str, Any] = {"schema": schema, "pattern": pattern, "choices": choices, "grammar": grammar}
         given = {name: value for name, value in form.items() if value is not None}
-        return await self._service.structured(self.name(model), prompt, given, sampling, self.context.count_tokens)
+        asked = asked if isinstance(asked, str) else tuple(asked)
+        request = Request(asked=asked, sampling=sampling, form=given, close=close)
+        full = self.name(model)
+        if self.context.budget.bounded:
+            await self._afford(full, asked)
+        return await self._service.structured(full, request, self.context)
 
     async def embed(self, texts: Sequence[str], *, model: str = "") -> list[list[float]]:
         """One vector of unit length per text."""
-        return await self._service.embed(self.name(model, embedding=True), texts)
+        full = self.name(model, embedding=True)
+        if self.context.budget.bounded:
+            await self._afford(full, "\n".join(texts))
+        return await self._service.embed(full, texts, self.context)
+
+    async def rerank(self, query: str, texts: Sequence[str], *, model: str) -> list[float]:
+        """How well each text answers the query: higher is better, on the model's own scale."""
+        full = self.name(model)
+        if self.context.budget.bounded:
+            await self._afford(full, "\n".join(f"{query}\n{text}" for text in texts))
+        return await self._service.rerank(full, query, texts, self.context)
+
+    async def count(self, asked: str | Sequence[Message], *, model: str = "") -> int:
+        """How many tokens the model reads when it is asked this; rather too many where it can only be estimated."""
+        return await self._service.count(self.name(model), asked)
+
+    async def about(self, model: str = "") -> ModelInfo:
+        """What is known of the model, without loading it."""
+        return await self._service.about(self.name(model))
 
     async def identity(self, model: str = "", *, embedding: bool = False) -> str:
         """A text that changes when the model's answers may: a part of what a model node's result depends on."""
@@ -192,8 +276,17 @@ class Models:
 
     def name(self, model: str, *, embedding: bool = False) -> str:
         """The full name of a model, if it may be used."""
-        full = model or (DEFAULT_EMBEDDING if embedding else self.context.scope.model)
-        return self.context.scope.permissions.model(full, trusted=full in self.context.scope.trusted_models)
+        scope = self.context.scope
+        full = model or (scope.embedding if embedding else scope.model)
+        return scope.permissions.model(full, trusted=full in scope.trusted_models)
+
+    async def _afford(self, model: str, asked: str | Sequence[Message]) -> None:
+        """LimitReached if reading what is asked would pass a limit: then nothing is sent.
+
+        Only the prompt is looked at: an answer stops where the limit is.
+        """
+        read = await self._service.count(model, asked)
+        self.context.budget.afford(read, await self._service.estimate(model, read, 0))
 
     @property
     def _service(self) -> ModelsService:
@@ -326,6 +419,14 @@ class Collections:
     async def state(self, name: str) -> str:
         """A text that changes whenever the collection's content does."""
         return await self._service.state(name)
+
+    async def note(self, name: str) -> str:
+        """What was noted of the collection, besides its content; empty if nothing was."""
+        return await self._service.note(name)
+
+    async def keep_note(self, name: str, note: str) -> None:
+        """Note something of the collection, in place of what was noted: it is no part of its content."""
+        await self._service.keep_note(name, note)
 
     async def keep_only(self, name: str, ids: Sequence[str]) -> int:
         """Remove everything under other ids; how many items those were."""

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from phloem.runtime.kinds import Effect, Example, Migration, Need, NodeKind, Runs
+from phloem.runtime.kinds import Effect, Estimator, Example, Migration, Need, NodeKind, Runs
 from phloem.runtime.ports import REQUIRED, Port, Ports, PortType
 from phloem.runtime.values import Blob, Collection, Document, Hit, Message
 
@@ -71,6 +71,7 @@ def node(
     blocking: bool = False,
     ports: Callable[[Mapping[str, Any], Mapping[str, PortType]], Ports] | None = None,
     stamp: Callable[..., Any] | None = None,
+    estimate: Estimator | None = None,
     examples: Sequence[Example] = (),
     migrations: Mapping[int, Migration] | None = None,
 ) -> Callable[[Function], Function]:
@@ -81,7 +82,7 @@ def node(
     """
     options = {
         "version": version, "needs": tuple(Need.parse(need) for need in needs), "effect": effect, "blocking": blocking,
-        "ports": ports, "stamp": stamp, "examples": tuple(examples),
+        "ports": ports, "stamp": stamp, "estimate": estimate, "examples": tuple(examples),
         "migrations": migrations or {},
     }  # fmt: skip
 
@@ -93,9 +94,10 @@ def node(
 
 
 def kinds_in(module: types.ModuleType) -> Iterator[NodeKind]:
-    """Every kind declared in `module`, in the order of the file."""
+    """Every kind declared in `module`, in the order of the file; of a package also what it imports from its modules."""
     for value in vars(module).values():
-        if getattr(value, "__module__", None) == module.__name__ and hasattr(value, _MARK):
+        home = getattr(value, "__module__", None) or ""
+        if (home == module.__name__ or home.startswith(f"{module.__name__}.")) and hasattr(value, _MARK):
             yield kind_of(value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from phloem.runtime.document.data import input_data, node_data
+from phloem.runtime.document.data import input_data, limit_data, node_data
 from phloem.runtime.document.document import body
 from phloem.runtime.document.scalars import double_quoted, one_line, visible
 from phloem.runtime.document.words import NODE_KEYS
@@ -84,6 +84,7 @@ def _changes(old: Workflow, new: Workflow, path: tuple[str, ...]) -> Iterator[Ch
     before = old.with_renamed(names) if names else old
     for word in ("title", "about", "model"):
         yield from _value(getattr(before, word) or _ABSENT, getattr(new, word) or _ABSENT, (*path, word))
+    yield from _value(limit_data(before.limit) or _ABSENT, limit_data(new.limit) or _ABSENT, (*path, "limit"))
     yield from _entries(
         {name: input_data(one) for name, one in before.inputs.items()},
         {name: input_data(one) for name, one in new.inputs.items()},

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from phloem.runtime.budget import Budget, Word
 from phloem.runtime.cache import Cache
 from phloem.runtime.catalogue import Catalogue, installed_catalogue, installed_services
 from phloem.runtime.checks import CheckedWorkflow, check
-from phloem.runtime.context import DEFAULT_MODEL, Scope, Services
+from phloem.runtime.context import Scope, Services
+from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.document import WorkflowFile, load
 from phloem.runtime.errors import CheckError, ConfigError, Problem
 from phloem.runtime.events import Event
@@ -24,10 +26,11 @@ from phloem.runtime.plan import Plan, compile_plan
 from phloem.runtime.resources import Resources
 from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.scheduler import Scheduler
+from phloem.runtime.settings import Settings
 from phloem.runtime.threads import Threads
 from phloem.runtime.wishes import missing
 from phloem.runtime.words import nearest
-from phloem.runtime.workflow import Workflow
+from phloem.runtime.workflow import Limit, Workflow
 
 __all__ = ["Engine", "run", "run_to_end", "start"]
 
@@ -76,18 +79,21 @@ class Engine:
         values = input_values(plan, inputs or {})
         run = Run(_new_id(), plan, secrets.randbits(31) if options.seed is None else options.seed)
         permissions = self.permissions(options, plan.folder)
-        lacking = missing(plan, values, permissions)
+        models = self.default_models(plan.checked.workflow, options)
+        lacking = missing(plan, values, permissions, models)
         if lacking is not None:
             raise lacking
-        named, usual = _from_here(options.model), _from_here(os.environ.get("PHLOEM_MODEL", ""))
         scope = Scope(
             run=run.id,
             services=self.services,
             permissions=permissions,
-            model=named or plan.checked.workflow.model or usual or DEFAULT_MODEL,
+            model=models.text,
+            embedding=models.embedding,
             seed=run.seed,
             pool=self.threads,
-            trusted_models=frozenset({named, usual}),
+            trusted_models=models.trusted,
+            budget=_budget(plan.checked.workflow.limit, options.limit),
+            prompts=options.prompts,
         )
         cache = self.cache if options.cache else None
         scheduler = Scheduler(plan, values, scope=scope, emit=run.take, cache=cache, resources=self.resources)
@@ -105,6 +111,10 @@ class Engine:
         if isinstance(source, WorkflowFile) and source.path:
             plan.folder = source.path.parent
         return plan
+
+    def default_models(self, workflow: Workflow, options: Options) -> DefaultModels:
+        """The models that a run with these options would use where its nodes name none."""
+        return DefaultModels.choose(options.model, workflow.model, Settings.load(self.home))
 
     def permissions(self, options: Options, folder: Path | None) -> Permissions:
         """What a run with these options may touch."""
@@ -198,12 +208,16 @@ def _shared_engine() -> Engine:
     return _engines[home.path]
 
 
-def _from_here(model: str) -> str:
-    """The name of a model, a path in it made absolute against the current folder: it was not written in the file."""
-    provider, colon, path = model.partition(":")
-    if provider == "local" and colon and path.endswith(".gguf"):
-        return f"local:{Path(path).expanduser().absolute()}"
-    return str(Path(model).expanduser().absolute()) if model.endswith(".gguf") and not colon else model
+def _budget(written: Limit, asked: Limit) -> Budget:
+    """The budget of a run: of the limit in the file and that of the options the stricter."""
+    limit = written.stricter(asked)
+
+    def remedy(word: Word) -> str:
+        asked_for = getattr(limit, word) == getattr(asked, word)
+        how = f"with --limit {word}=…" if asked_for else f"`{word}` of the file's `limit`"
+        return f"Raise it, {how}. What has finished is kept, so the next run goes on from there."
+
+    return Budget(limit, whose="the run", remedy=remedy)
 
 
 def _new_id() -> str:

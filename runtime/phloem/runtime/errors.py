@@ -9,6 +9,7 @@
         SettingError       a setting of the node is not usable
         ServiceError       something the node relied on failed; says whether trying again may help
         NodeTimeout        the node took longer than it was allowed
+        LimitReached       the node, or the run, spent what it may of tokens, money or time
         NodeCrashed        the node raised something it did not foresee
       PermissionNeeded     a grant is missing; carries the flag that would give it
       ConfigError          the installation lacks something, or a setting of the program is wrong
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigError",
     "DocumentError",
     "InputError",
+    "LimitReached",
     "NodeCrashed",
     "NodeError",
     "NodeTimeout",
@@ -122,6 +124,17 @@ class NodeTimeout(NodeError):
     """A node took longer than it was allowed to."""
 
     retryable = True
+
+
+class LimitReached(NodeError):
+    """A node, or the run it is in, spent what it was allowed of tokens, money or time.
+
+    `budget` is the one that is used up: that of the node, of the run, or of a run around it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, budget: object = None) -> None:
+        super().__init__(message, hint=hint)
+        self.budget = budget
 
 
 class NodeCrashed(NodeError):

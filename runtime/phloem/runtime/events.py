@@ -21,6 +21,7 @@ __all__ = [
     "NodeFailed",
     "NodeFinished",
     "NodeProgress",
+    "NodePrompt",
     "NodeRetrying",
     "NodeSkipped",
     "NodeStarted",
@@ -34,7 +35,7 @@ __all__ = [
     "to_json",
 ]
 
-Status = Literal["done", "failed", "cancelled"]
+Status = Literal["done", "failed", "limited", "cancelled"]
 
 PREVIEW_LENGTH: Final = 200
 _GIANT: Final = 4096
@@ -95,8 +96,23 @@ class NodeChunk(Event):
 
 
 @dataclass(slots=True)
+class NodePrompt(Event):
+    """The exact text that goes to a model, in the form in which the model reads it. Only in runs that were asked to
+    tell it. `item` is the place in the list when the node runs once per item."""
+
+    node: str
+    model: str
+    text: str
+    item: int | None = None
+
+
+@dataclass(slots=True)
 class NodeFinished(Event):
-    """The node's outputs are there. `seconds` is its own time, waiting for its turn left out."""
+    """The node's outputs are there. `seconds` is its own time, waiting for its turn left out.
+
+    `tokens_in` and `tokens_out` were read and written by models, and `money` (US dollars) is what that cost; of
+    a cached result, when it was made.
+    """
 
     node: str
     outputs: dict[str, Preview]
@@ -104,11 +120,13 @@ class NodeFinished(Event):
     cached: bool = False
     tokens_in: int = 0
     tokens_out: int = 0
+    money: float = 0.0
 
 
 @dataclass(slots=True)
 class NodeFailed(Event):
-    """`error` is the name of the error's class; `action` says what the node's `on_error` makes of it."""
+    """`error` is the name of the error's class; `action` says what the node's `on_error` makes of it, or that
+    the run ends at its limit (`limit`). What the node had spent is told as for one that finished."""
 
     node: str
     error: str
@@ -116,6 +134,9 @@ class NodeFailed(Event):
     hint: str | None = None
     action: str = "stop"
     seconds: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float = 0.0
 
 
 @dataclass(slots=True)
@@ -144,17 +165,26 @@ class NodeWaiting(Event):
 
 @dataclass(slots=True)
 class RunFinished(Event):
-    """The end. `outputs` are the workflow's, as JSON; null stands for one that was skipped."""
+    """The end. `outputs` are the workflow's, as JSON; null stands for one that was skipped.
+
+    What was spent is that of the whole run: of results from the cache nothing, of what failed and what was
+    tried again all of it. `message` and `hint` say which limit a run stopped at that is `limited`.
+    """
 
     status: Status
     outputs: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float = 0.0
+    message: str = ""
+    hint: str | None = None
 
 
 _TYPES: Final[dict[str, type[Event]]] = {
     cls.__name__: cls
     for cls in (
-        RunStarted, NodeStarted, NodeProgress, NodeChunk, NodeFinished, NodeFailed, NodeSkipped,
+        RunStarted, NodeStarted, NodeProgress, NodeChunk, NodePrompt, NodeFinished, NodeFailed, NodeSkipped,
         NodeRetrying, NodeWaiting, RunFinished,
     )
 }  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from phloem.runtime.errors import ConfigError, InputError, PermissionNeeded
 from phloem.runtime.words import nearest
 
-__all__ = ["Grant", "Permissions", "host_of", "is_url"]
+__all__ = ["LOCAL_PROVIDERS", "Grant", "Permissions", "host_of", "is_url", "names_server", "provider_of"]
 
 LOCAL_PROVIDERS = frozenset({"local", "sentence-transformers"})
 """Providers whose models run on this machine."""
@@ -62,6 +62,25 @@ def _host(name: str) -> str:
         except UnicodeError:
             return name
     return name
+
+
+def provider_of(model: str) -> str:
+    """What stands before the colon of a model's name; `local` where nothing does."""
+    provider, colon, _ = model.partition(":")
+    # A single letter is a drive of Windows.
+    return provider if colon and len(provider) > 1 else "local"
+
+
+def names_server(model: str) -> bool:
+    """True for the name of a model that has the address of its server in it: `http://HOST:PORT/v1#NAME`."""
+    return model.startswith(("http://", "https://"))
+
+
+def _names_path(provider: str, rest: str) -> bool:
+    """True for a model here that is named by where it lies. `PUBLISHER/NAME` is no path of sentence-transformers."""
+    if provider == "local":
+        return rest.endswith(".gguf") or "/" in rest or os.sep in rest
+    return rest.startswith(("/", "./", "../", "~")) or Path(rest).is_absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +144,35 @@ class Permissions:
     def model(self, name: str, *, trusted: bool = False) -> str:
         """The full name of a model that may be used: `provider:name`, a path in it made absolute.
 
-        Models that run here need no grant, but a file outside the workflow's folder must be one that may be
-        read; `trusted` says that the user named it. A provider needs `spend`.
+        Models that run here need no grant, but a file or folder outside the workflow's must be one that may be
+        read; `trusted` says that the user named it. A provider needs `spend`, a server's address
+        (`http://HOST:PORT/v1#NAME`) `net`. InputError for an address that is none, or that holds a password.
         """
-        provider, colon, rest = name.partition(":")
-        if not colon or len(provider) == 1:
-            provider, rest = "local", name
+        if names_server(name):
+            self._model_server(name)
+            return name
+        provider = provider_of(name)
+        rest = name.removeprefix(f"{provider}:")
         if provider not in LOCAL_PROVIDERS:
             self.require("spend", provider)
-        elif provider == "local" and (rest.endswith(".gguf") or "/" in rest or os.sep in rest):
+        elif _names_path(provider, rest):
             rest = str(self.path(rest) if trusted else self.read(rest))
         return f"{provider}:{rest}"
+
+    def _model_server(self, url: str) -> None:
+        """As `net`; a host that is not on the open internet needs a grant that names it, as in `connect`."""
+        host = host_of(url)
+        if not host:
+            hint = "It looks like http://localhost:8000/v1#NAME."
+            raise InputError("the model's address has no host that can be asked", hint=hint)
+        if "@" in url.partition("//")[2].partition("/")[0]:
+            hint = "A key belongs in an environment variable or the system's keyring."
+            raise InputError("the model's address holds a password", hint=hint)
+        self.net(url)
+        name = _without_port(host)
+        is_open = _is_public_literal(name) or (_is_public_name(name) and not _ends_in_a_number(name))
+        if not is_open and self.grants.isdisjoint({Grant("net", name), Grant("net", host)}):
+            raise _missing(f"may not connect to {host}: it is not on the open internet", "net", host)
 
     def path(self, path: str) -> Path:
         """`path` made absolute, with every link in it followed; InputError if no file could be called that."""
@@ -207,7 +244,7 @@ class Permissions:
             raise _missing(f"may not connect to {host}: it is the private address {address}", "net", names[0])
 
     def _host_granted(self, host: str) -> bool:
-        name = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
+        name = _without_port(host)
         wanted = {host, name, "*"}
         return any(
             grant.word == "net"
@@ -225,6 +262,24 @@ _LOCAL_ENDINGS = (
 def _is_public_name(host: str) -> bool:
     """True for a name that someone on the internet may own: not an address, `localhost` or a name of a local net."""
     return "." in host and not host.endswith(_LOCAL_ENDINGS) and not host.replace(".", "").isdigit()
+
+
+def _without_port(host: str) -> str:
+    return f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
+
+
+def _ends_in_a_number(host: str) -> bool:
+    """True for what is read as an IPv4 address, in whatever form (`0x7f.1`): the rule of the URL standard."""
+    last = host.rpartition(".")[2]
+    return last.isdigit() or (last.startswith("0x") and all(one in "0123456789abcdef" for one in last[2:]))
+
+
+def _is_public_literal(host: str) -> bool:
+    """True for an address, written as such, of the open internet."""
+    try:
+        return _is_public(host.strip("[]"))
+    except ValueError:
+        return False
 
 
 def _is_public(address: str) -> bool:

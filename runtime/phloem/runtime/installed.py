@@ -1,4 +1,5 @@
-"""What the installed packages offer Phloem: the entry points of the groups `phloem.nodes` and `phloem.services`.
+"""What the installed packages offer Phloem: the entry points of the groups `phloem.nodes`, `phloem.services` and
+`phloem.commands`.
 
 Reading the metadata of every package takes longer than starting everything else, so the answer is kept in
 the home, for as long as none of the folders that Python imports from has changed.
@@ -16,10 +17,12 @@ from typing import Any, Final
 from phloem.runtime.disk import replace_file
 from phloem.runtime.home import Home
 
-__all__ = ["NODES", "SERVICES", "installed"]
+__all__ = ["COMMANDS", "NODES", "SERVICES", "installed"]
 
 NODES: Final = "phloem.nodes"
 SERVICES: Final = "phloem.services"
+COMMANDS: Final = "phloem.commands"
+GROUPS: Final = (NODES, SERVICES, COMMANDS)
 
 Offers = Mapping[str, list[tuple[str, str]]]
 
@@ -31,8 +34,9 @@ def installed(home: Home) -> Offers:
     folders = _folders()
     kept = _read(path)
     known = kept.get(sys.prefix, {})
-    if known.get("folders") == folders:
-        return {group: [(name, value) for name, value in known["offers"][group]] for group in (NODES, SERVICES)}
+    # An older version of Phloem may have kept fewer groups.
+    if known.get("folders") == folders and all(group in known["offers"] for group in GROUPS):
+        return {group: [(name, value) for name, value in known["offers"][group]] for group in GROUPS}
     offers = _look()
     _write(path, {**kept, sys.prefix: {"folders": folders, "offers": offers}})
     return offers
@@ -57,7 +61,7 @@ def _look() -> dict[str, list[tuple[str, str]]]:
     from importlib.metadata import entry_points
 
     every = entry_points()
-    return {group: [(one.name, one.value) for one in every.select(group=group)] for group in (NODES, SERVICES)}
+    return {group: [(one.name, one.value) for one in every.select(group=group)] for group in GROUPS}
 
 
 def _read(path: Path) -> dict[str, Any]:

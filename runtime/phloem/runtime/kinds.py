@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from phloem.runtime.ports import Port, Ports, PortType
 
-__all__ = ["Effect", "Example", "Migration", "Need", "NodeKind", "Runs"]
+__all__ = ["Effect", "Estimate", "Estimator", "Example", "Migration", "Need", "NodeKind", "Runs"]
 
 Effect = Literal["pure", "reads", "writes", "chance"]
 Runs = Literal["inline", "task", "thread"]
@@ -37,6 +37,26 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one execution of a node would have a model do, as far as that can be told before the run.
+
+    `model` is its name as the node has it: empty for the run's default (with `embedding` the default embedding
+    model), None if only the run will tell. `read` is how many tokens the model would read, None if only the run
+    will tell (`budget.tokens_in` tells of a text); `written` how many it would write at most.
+    """
+
+    model: str | None = ""
+    read: int | None = None
+    written: int | None = 0
+    embedding: bool = False
+
+
+Estimator = Callable[[Mapping[str, Any]], Estimate | None]
+"""Given the inputs of one execution that are known before the run (written down, defaults, or given to the
+workflow; the others are missing), what it would spend; None if nothing. It must be quick and touch nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A worked example: given these inputs (settings among them), these outputs.
 
@@ -58,8 +78,9 @@ class NodeKind:
     value; with several outputs a tuple in their order or a dict by name. `ports` tells, from the
     settings written down and the types of the links, which ports a node has when that varies.
     `stamp(context, inputs)` tells what the result depends on besides the inputs: a text that becomes
-    part of the cache key, or None when this call must not be cached. `streams` names the output that
-    an async-iterator function fills piece by piece.
+    part of the cache key, or None when this call must not be cached. `estimate` tells before a run what
+    an execution would spend, if the kind spends anything. `streams` names the output that an async-iterator
+    function fills piece by piece.
     """
 
     id: str
@@ -76,6 +97,7 @@ class NodeKind:
     streams: str | None = None
     ports: Callable[[Mapping[str, Any], Mapping[str, PortType]], Ports] | None = None
     stamp: Callable[..., Any] | None = None
+    estimate: Estimator | None = None
     examples: tuple[Example, ...] = ()
     migrations: Mapping[int, Migration] = field(default_factory=dict)
 

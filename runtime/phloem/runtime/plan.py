@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from phloem.runtime.budget import UNLIMITED
 from phloem.runtime.checks import CheckedNode, CheckedWorkflow
 from phloem.runtime.codec import UnstorableValue, pack
 from phloem.runtime.kinds import NodeKind, Runs
 from phloem.runtime.ports import Coercion, PortType
 from phloem.runtime.topology import ancestors
-from phloem.runtime.workflow import INPUT, OnError, Retry, Source
+from phloem.runtime.workflow import INPUT, Limit, OnError, Retry, Source
 
 __all__ = ["Gather", "Plan", "Step", "compile_plan"]
 
@@ -57,6 +58,7 @@ class Step:
     waits_for: int = 0
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
+    limit: Limit = UNLIMITED
     on_error: OnError = field(default_factory=OnError)
     disabled: bool = False
     key: bytes | None = None
@@ -146,7 +148,8 @@ def _step(index: int, found: CheckedNode, slots: Mapping[Source, int]) -> Step:
             links.append((name, slots[joined[0].source], joined[0].fit.coerce))
             if joined[0].fit.maps:
                 over.append(name)
-    runs: Runs = "thread" if node.timeout is not None and kind.runs == "inline" else kind.runs
+    timed = node.timeout is not None or node.limit.seconds is not None
+    runs: Runs = "thread" if timed and kind.runs == "inline" else kind.runs
     step = Step(
         index=index,
         id=found.id,
@@ -161,6 +164,7 @@ def _step(index: int, found: CheckedNode, slots: Mapping[Source, int]) -> Step:
         reads=tuple(dict.fromkeys(slots[one.source] for joined in found.links.values() for one in joined)),
         retry=node.retry,
         timeout=node.timeout,
+        limit=UNLIMITED if node.limit == UNLIMITED else node.limit,
         on_error=node.on_error,
         disabled=node.disabled,
         key=_key(found),
@@ -201,7 +205,7 @@ def _key(found: CheckedNode) -> bytes | None:
     return hashlib.blake2b(f"{kind.name}\n{kind.digest}\n".encode() + written, digest_size=20).digest()
 
 
-_LIMITED: Final = {"net": "net", "browser": "browser", "model": "model", "spend": "model"}
+_LIMITED: Final = {"net": "net", "browser": "browser", "model": "model", "embedding": "model", "spend": "model"}
 
 
 def _resources(found: CheckedNode) -> tuple[str, ...]:
@@ -209,7 +213,8 @@ def _resources(found: CheckedNode) -> tuple[str, ...]:
     for need in found.kind.needs:
         resource = _LIMITED.get(need.word)
         if resource == "model":
-            resource = f"model:{found.values.get(need.port or '') or 'default'}"
+            usual = "embedding" if need.word == "embedding" else "default"
+            resource = f"model:{found.values.get(need.port or '') or usual}"
         if resource:
             names.add(resource)
     return tuple(sorted(names))

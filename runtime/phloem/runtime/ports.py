@@ -280,18 +280,33 @@ _FROM_DICT: Final[dict[str, type]] = {"document": Document, "hit": Hit, "message
 
 def _from_dict(value: dict[str, Any], base: str) -> Any:
     """A document, hit, message or collection from its JSON form."""
+    return _made(value, _FROM_DICT[base], base)
+
+
+def _made(value: dict[str, Any], cls: type, called: str) -> Any:
+    hints = get_type_hints(cls)
     try:
-        made = _FROM_DICT[base](**value)
+        made = cls(**{name: _field(item, hints.get(name), called) for name, item in value.items()})
     except TypeError:
-        raise InputError(f"expected the JSON form of a {base}, got {_short(value)}") from None
-    for name, hint in get_type_hints(_FROM_DICT[base]).items():
+        raise InputError(f"expected the JSON form of a {called}, got {_short(value)}") from None
+    for name, hint in hints.items():
         if not _is_a(getattr(made, name), hint):
-            raise InputError(f"expected the JSON form of a {base}, but its {name} is {_short(value[name])}")
+            raise InputError(f"expected the JSON form of a {called}, but its {name} is {_short(value[name])}")
     return made
+
+
+def _field(value: Any, hint: Any, called: str) -> Any:
+    """The value of a field: in a list of values with fields of their own each is made from its JSON form."""
+    if get_origin(hint) is not tuple or not isinstance(value, list):
+        return value
+    inner = get_args(hint)[0]
+    return tuple(_made(one, inner, called) if isinstance(one, dict) else one for one in value)
 
 
 def _is_a(value: Any, hint: Any) -> bool:
     """True for a value of a field's type, as far as values' fields have types."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(isinstance(one, get_args(hint)[0]) for one in value)
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if hint is float:

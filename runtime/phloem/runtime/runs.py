@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phloem.runtime.budget import UNLIMITED
+from phloem.runtime.errors import LimitReached
 from phloem.runtime.events import Event, Status
 from phloem.runtime.grants import Grant
 from phloem.runtime.plan import Plan
 from phloem.runtime.scheduler import Scheduler
+from phloem.runtime.workflow import Limit
 
 __all__ = ["Options", "Result", "Run"]
 
@@ -24,7 +27,9 @@ class Options:
 
     `to` names the node to stop after; `model` overrides the workflow's; with `cache` false nothing is
     reused or kept. A run with the same `seed` makes the same choices where chance decides; without one each run
-    makes its own. `trusted` are paths that the user named and that may therefore be read.
+    makes its own. `limit` is what the run may spend: where the workflow has a limit too, the stricter holds.
+    With `prompts` every text that goes to a model is told, exactly, by NodePrompt. `trusted` are paths that
+    the user named and that may therefore be read.
     """
 
     allow: Iterable[Grant | str] = ()
@@ -33,20 +38,32 @@ class Options:
     cache: bool = True
     seed: int | None = None
     trusted: Iterable[Path] = ()
+    limit: Limit = UNLIMITED
+    prompts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. `outputs` has None for what was skipped; `failures` what went wrong, by node."""
+    """How a run ended. `outputs` has None for what was skipped; `failures` what went wrong, by node.
+
+    `tokens_in`, `tokens_out` and `money` (US dollars) are what it spent; `limit` is the error of a run that is
+    `limited`, which says where it stopped.
+    """
 
     run: str
     status: Status
     outputs: dict[str, Any] = field(repr=False)
     seconds: float
     failures: dict[str, Exception] = field(default_factory=dict)
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float = 0.0
+    limit: LimitReached | None = None
 
     def raise_for_failure(self) -> Result:
-        """The result itself, or the first failure raised if the run failed."""
+        """The result itself; the first failure raised if the run failed, LimitReached if it stopped at its limit."""
+        if self.limit is not None:
+            raise self.limit
         if self.status == "failed":
             node, failure = next(iter(self.failures.items()))
             failure.add_note(f"in the node {node}")
@@ -137,7 +154,11 @@ class Run:
         finally:
             self._arrived.set()
         seconds = time.perf_counter() - began
-        return Result(self.id, scheduler.status, outputs, seconds, dict(scheduler.failures))
+        spent = scheduler.scope.budget
+        return Result(
+            self.id, scheduler.status, outputs, seconds, dict(scheduler.failures),
+            spent.read, spent.written, spent.money, scheduler.limit,
+        )  # fmt: skip
 
     def begin(self, scheduler: Scheduler) -> None:
         """Start, on the running loop."""

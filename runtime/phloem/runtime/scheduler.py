@@ -11,13 +11,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from phloem.runtime import events as e
+from phloem.runtime.budget import Budget
 from phloem.runtime.cache import Cache, Entry, Stored, store
 from phloem.runtime.codec import UnstorableValue, digest, json_form
 from phloem.runtime.context import Scope
-from phloem.runtime.errors import NodeError, PermissionNeeded
+from phloem.runtime.errors import LimitReached, NodeError, PermissionNeeded
 from phloem.runtime.plan import Plan, Step
 from phloem.runtime.resources import Resources
 from phloem.runtime.values import UNLIT
@@ -52,6 +54,7 @@ class Scheduler:
         self.resources = resources
         self.status: e.Status = "done"
         self.failures: list[tuple[str, Exception]] = []
+        self.limit: LimitReached | None = None
         self._emit = emit
         self._seq = 0
         self._run = scope.run
@@ -64,6 +67,7 @@ class Scheduler:
         self._ended = 0
         self._over = [False] * len(plan.steps)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._working: dict[int, Work] = {}
         self._wake = asyncio.Event()
         self._stopped_by: str | None = None
         self._bug: BaseException | None = None
@@ -71,8 +75,10 @@ class Scheduler:
             self._values[plan.inputs[name]] = value
 
     async def run(self) -> dict[str, Any]:
-        """The workflow's outputs, None for those that were skipped; `status` tells how the run ended."""
+        """The workflow's outputs, None for those that were skipped; `status` tells how the run ended, and
+        `limit` is the error of one that stopped at its limit."""
         began = time.perf_counter()
+        clock = self._watch_limit()
         names = [self.plan.steps[i].id for i in self.plan.order]
         self._emit(e.RunStarted(self._run, self._next(), time.time(), self.plan.title, names, self.scope.seed))
         self._ready.extend(i for i in self.plan.order if not self._waiting[i])
@@ -82,23 +88,58 @@ class Scheduler:
             self.stop()
         except Exception as error:
             self._bug = error
+        finally:
+            if clock is not None:
+                clock.cancel()
         if self._bug is not None:
             await self._interrupt()
             raise self._bug
         if self._ended < len(self.plan.steps):
-            await self._cancel()
+            await self._break_off()
         elif self._stopped_by is not None:
             self.status = "failed"
+        if self.limit is None and self.status != "cancelled":
+            # A node that was told and went on all the same, to the end of the run.
+            self.limit = self.scope.budget.over()
+        if self.limit is not None:
+            self.status = "limited"
         outputs = {name: self._output(slot) for name, slot in self.plan.outputs.items()}
         shown = {name: json_form(value) for name, value in outputs.items()}
         seconds = time.perf_counter() - began
-        self._emit(e.RunFinished(self._run, self._next(), time.time(), self.status, shown, seconds))
+        spent = self.scope.budget
+        message, hint = (self.limit.message, self.limit.hint) if self.limit is not None else ("", None)
+        self._emit(
+            e.RunFinished(
+                self._run, self._next(), time.time(), self.status, shown, seconds,
+                spent.read, spent.written, spent.money, message, hint,
+            )
+        )  # fmt: skip
         return outputs
 
     def stop(self) -> None:
         """Begin nothing more, interrupt what is under way, and end the run as cancelled. May be called twice."""
         self.scope.cancelled = True
         self._wake.set()
+
+    def _watch_limit(self) -> asyncio.TimerHandle | None:
+        """Have the run stop when its budget is over, or its time."""
+        loop, budget = asyncio.get_running_loop(), self.scope.budget
+
+        def passed(error: LimitReached) -> None:
+            # Whoever spends too much may be a thread, and one that has outlived the loop.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._stop_at, error)
+
+        budget.on_passed = passed
+        if budget.limit.seconds is None:
+            return None
+        return loop.call_later(budget.limit.seconds, lambda: self._stop_at(budget.out_of_time()))
+
+    def _stop_at(self, error: LimitReached) -> None:
+        """Begin nothing more, interrupt what is under way, and end the run as limited."""
+        if self.limit is None and not self.scope.cancelled:
+            self.limit = error
+            self.stop()
 
     async def _drain(self) -> None:
         """Start what is ready until everything has ended."""
@@ -115,13 +156,20 @@ class Scheduler:
                 await self._wake.wait()
                 slice_end = time.perf_counter() + SLICE
 
-    async def _cancel(self) -> None:
+    async def _break_off(self) -> None:
+        """End every step that has not ended: at the run's limit those that were at work have failed by it."""
         self.status = "cancelled"
         await self._interrupt()
+        because = "the run was cancelled" if self.limit is None else self.limit.message
         for step in self.plan.steps:
-            if not self._over[step.index]:
+            if self._over[step.index]:
+                continue
+            work = self._working.get(step.index)
+            if self.limit is not None and work is not None and work.began is not None:
+                self._fail(step, self.limit, time.perf_counter() - work.began, work.budget)
+            else:
                 self._over[step.index] = True
-                self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, "the run was cancelled"))
+                self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, because))
 
     async def _interrupt(self) -> None:
         """Cancel the tasks and give them a moment to clean up."""
@@ -191,15 +239,17 @@ class Scheduler:
 
     async def _work(self, step: Step, inputs: dict[str, Any], hashes: dict[str, bytes] | None) -> None:
         began = time.perf_counter()
-        work = Work(self, step, inputs, hashes)
+        self._working[step.index] = work = Work(self, step, inputs, hashes)
         try:
             outcome = await work.outcome()
         except (NodeError, PermissionNeeded) as error:
             if not self._over[step.index]:
-                self._fail(step, error, time.perf_counter() - (work.began or began))
+                self._fail(step, error, time.perf_counter() - (work.began or began), work.budget)
         else:
             if not self._over[step.index]:
                 self._finish(step, outcome, None)
+        # One that is interrupted stays, for _break_off.
+        del self._working[step.index]
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -245,7 +295,7 @@ class Scheduler:
             return
         for (_, slot), one in zip(step.outputs, stored, strict=True):
             self._hashes[slot] = one.hash
-        cache.put(key, Entry(stored, previews, outcome.seconds, outcome.tokens_in, outcome.tokens_out))
+        cache.put(key, Entry(stored, previews, outcome.seconds))
 
     def _recalled(self, step: Step, found: Entry) -> None:
         """Take in what the cache had for a step; the values are unpacked only if someone reads them."""
@@ -257,7 +307,7 @@ class Scheduler:
             elif self._readers[slot]:
                 self._values[slot] = stored
                 self._hashes[slot] = stored.hash
-        outcome = Outcome((), found.seconds, True, found.tokens_in, found.tokens_out)
+        outcome = Outcome((), found.seconds, True, found.tokens_in, found.tokens_out, found.money)
         self._finished(step, outcome, shown)
 
     def _finished(self, step: Step, outcome: Outcome, shown: dict[str, e.Preview]) -> None:
@@ -266,18 +316,24 @@ class Scheduler:
         self._emit(
             e.NodeFinished(
                 self._run, seq, time.time(), step.id, shown,
-                outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out,
+                outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out, outcome.money,
             )
         )  # fmt: skip
         self._end(step)
 
-    def _fail(self, step: Step, error: NodeError | PermissionNeeded, seconds: float) -> None:
-        """Tell that a step failed and do what its `on_error` says."""
+    def _fail(
+        self, step: Step, error: NodeError | PermissionNeeded, seconds: float, spent: Budget | None = None
+    ) -> None:
+        """Tell that a step failed and do what its `on_error` says; but nothing goes on past the run's own limit."""
         action = "stop" if isinstance(error, PermissionNeeded) else step.on_error.action
+        if isinstance(error, LimitReached) and self.scope.budget.under(error.budget):
+            action = "limit"
+            self._stop_at(error)
+        cost = (spent.read, spent.written, spent.money) if spent is not None else ()
         self._emit(
             e.NodeFailed(
                 self._run, self._next(), time.time(), step.id, type(error).__name__, error.message, error.hint,
-                action, seconds,
+                action, seconds, *cost,
             )
         )  # fmt: skip
         self.failures.append((step.id, error))
@@ -286,7 +342,7 @@ class Scheduler:
             given = step.on_error.default
         elif action == "route":
             given = {"error": {"error": type(error).__name__, "message": error.message, "node": step.id}}
-        elif action == "stop":
+        elif action in ("stop", "limit"):
             self._stopped_by = self._stopped_by or step.id
         for name, slot in step.outputs:
             if name in given:

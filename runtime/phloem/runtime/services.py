@@ -8,20 +8,34 @@ name resolves to, the hosts a redirect leads to): for those it is given a `Gate`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
-from phloem.runtime.values import Collection, Hit, Message
+from phloem.runtime.values import Collection, Hit, Message, ToolCall
 
-__all__ = ["CollectionsService", "Gate", "HttpAnswer", "HttpService", "ModelsService", "Sampling", "Usage"]
+__all__ = [
+    "Chance",
+    "CollectionsService",
+    "Ending",
+    "Gate",
+    "HttpAnswer",
+    "HttpService",
+    "Meter",
+    "ModelInfo",
+    "ModelsService",
+    "Request",
+    "Sampling",
+    "Tool",
+]
 
 
 class Sampling(TypedDict, total=False):
     """How a model chooses its words. What is left out takes the model's default.
 
     `max_tokens` bounds the answer; `temperature` 0 always takes the likeliest token; `seed` makes
-    chance repeatable; generation ends before any text in `stop`.
+    chance repeatable; generation ends before any text in `stop`. With `logprobs` the ending of an answer
+    tells how likely each token was, beside that many others that could have stood there.
     """
 
     max_tokens: int
@@ -32,31 +46,132 @@ class Sampling(TypedDict, total=False):
     repeat_penalty: float
     seed: int | None
     stop: Sequence[str]
+    logprobs: int
 
 
-Usage = Callable[[int, int], None]
-"""Told how many tokens a call read and how many it wrote."""
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Something a model may ask to have done: `parameters` is the JSON Schema of the arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a text model is asked.
+
+    `asked` is a conversation, or one prompt: what the user says, which a model that was not made for
+    conversation goes on writing. `form` has exactly one of `schema`, `pattern`, `choices` and `grammar`
+    (GBNF), and the answer fits it; with `close` one that max_tokens cuts off is closed in the shortest
+    way that fits, instead of being an error.
+    """
+
+    asked: str | tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    form: Mapping[str, Any] | None = None
+    close: bool = False
+    tools: tuple[Tool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """One token of an answer: the natural logarithm of its probability, and the likeliest others in its place."""
+
+    text: str
+    logprob: float
+    others: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an answer ended.
+
+    `finish` is `stop` for one that is complete, `length` for one that was cut off, `calls` for one that asks
+    for tools, and `refused` when the provider withheld it. `model` is what the provider says answered.
+    """
+
+    finish: Literal["stop", "length", "calls", "refused"] = "stop"
+    calls: tuple[ToolCall, ...] = ()
+    chances: tuple[Chance, ...] = ()
+    model: str = ""
+
+
+class Meter(Protocol):
+    """Told what a call costs while it goes on."""
+
+    def spend(self, *, read: int = 0, written: int = 0, cached: int = 0, money: float = 0.0) -> None:
+        """Add tokens read and written, those of the read ones that were read before and cost less, and US dollars.
+
+        LimitReached when a limit is passed: whoever is told lets it through and frees what it holds.
+        """
+        ...
+
+    def left(self) -> int | None:
+        """How many tokens may still be spent; None without a limit.
+
+        It may bound an answer: one that is cut off there has passed the limit, since its prompt counts too.
+        """
+        ...
+
+    def sent(self, model: str, text: str) -> None:
+        """The exact text that goes to a model, for those who asked to see it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What is known of a model: None for what is not. `size` is bytes, `context` tokens.
+
+    `details` are more facts, as JSON values, in the order in which to show them.
+    """
+
+    name: str
+    provider: str
+    makes: Literal["text", "vectors", "scores"]
+    context: int | None = None
+    size: int | None = None
+    parameters: int | None = None
+    path: str = ""
+    loaded: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelsService(Protocol):
     """Language and embedding models, by full name (`local:demo`). Errors are ServiceError or InputError."""
 
-    def generate(self, model: str, prompt: str, sampling: Sampling, usage: Usage) -> AsyncIterator[str]:
-        """The continuation of `prompt`, piece by piece."""
+    def answer(self, model: str, request: Request, meter: Meter) -> AsyncGenerator[str | Ending, None]:
+        """The answer, piece by piece, and one Ending at the end."""
         ...
 
-    def chat(self, model: str, messages: Sequence[Message], sampling: Sampling, usage: Usage) -> AsyncIterator[str]:
-        """The next turn of a conversation, piece by piece."""
+    async def structured(self, model: str, request: Request, meter: Meter) -> Any:
+        """The value that the answer to a request with a form stands for: it is complete, and fits."""
         ...
 
-    async def structured(
-        self, model: str, prompt: str, form: Mapping[str, Any], sampling: Sampling, usage: Usage
-    ) -> Any:
-        """An answer that fits `form`, which has one of `schema`, `pattern`, `choices`."""
-        ...
-
-    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, model: str, texts: Sequence[str], meter: Meter) -> list[list[float]]:
         """One vector of unit length per text."""
+        ...
+
+    async def rerank(self, model: str, query: str, texts: Sequence[str], meter: Meter) -> list[float]:
+        """How well each text answers the query: higher is better, on the model's own scale."""
+        ...
+
+    async def count(self, model: str, asked: str | Sequence[Message]) -> int:
+        """How many tokens the model reads when it is asked this; an estimate that is rather too high where the
+        model is elsewhere."""
+        ...
+
+    async def about(self, model: str) -> ModelInfo:
+        """What is known of the model, without loading it."""
+        ...
+
+    async def list(self) -> list[ModelInfo]:
+        """The models that are there without asking anyone outside."""
+        ...
+
+    async def estimate(self, model: str, read: int, written: int) -> float | None:
+        """What that many tokens cost, in US dollars; None if nobody knows the price."""
         ...
 
     async def identity(self, model: str) -> str:
@@ -130,6 +245,14 @@ class CollectionsService(Protocol):
 
     async def state(self, name: str) -> str:
         """A text that changes whenever the collection's content does; empty if there is none."""
+        ...
+
+    async def note(self, name: str) -> str:
+        """What was noted of the collection, besides its content; empty if nothing was."""
+        ...
+
+    async def keep_note(self, name: str, note: str) -> None:
+        """Note something of the collection, in place of what was noted. InputError if there is no such collection."""
         ...
 
     async def keep_only(self, name: str, ids: Sequence[str]) -> int:

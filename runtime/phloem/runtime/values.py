@@ -6,9 +6,12 @@ A value is never changed once it has left the node that made it: links pass it b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-__all__ = ["UNLIT", "Blob", "Collection", "Document", "Hit", "Message", "Unlit"]
+__all__ = ["UNLIT", "Blob", "Collection", "Document", "Hit", "Message", "ToolCall", "Unlit"]
+
+QUIET: Final = {"quiet": True}
+"""Marks a field that the JSON form leaves out when it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,36 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
 class Blob:
     """Bytes with a name and a media type: what a `file`, `image` or `audio` port carries."""
 
     data: bytes
     name: str = ""
     media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a model asks to have done: the tool `name` called with `arguments`. `id` tells which call is answered."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    The user's may have `images`; the assistant's may have `calls` of tools, each of which a message of the
+    role `tool` answers, whose `call_id` is the id of the call.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    images: tuple[Blob, ...] = field(default=(), metadata=QUIET)
+    calls: tuple[ToolCall, ...] = field(default=(), metadata=QUIET)
+    call_id: str = field(default="", metadata=QUIET)
 
 
 @dataclass(frozen=True, slots=True)

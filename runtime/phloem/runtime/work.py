@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from phloem.runtime import events as e
-from phloem.runtime.cache import Entry, store
+from phloem.runtime.budget import UNLIMITED, Budget
+from phloem.runtime.cache import Cache, Entry, store
 from phloem.runtime.codec import UnstorableValue, digest
 from phloem.runtime.context import Context
 from phloem.runtime.disk import file_digest
 from phloem.runtime.errors import (
     InputError,
+    LimitReached,
     NodeCrashed,
     NodeError,
     NodeTimeout,
@@ -49,6 +51,7 @@ class Outcome:
     cached: bool = False
     tokens_in: int = 0
     tokens_out: int = 0
+    money: float = 0.0
 
 
 def as_outputs(step: Step, result: Any) -> tuple[Any, ...]:
@@ -121,24 +124,44 @@ class Work:
         self.began: float | None = None
         self.executed = 0
         self.recalled = 0
-        self.tokens = [0, 0]
+        self.made_for = (0, 0, 0.0)
+        self.budget = Budget(step.limit, scheduler.scope.budget)
+        self._clock: asyncio.Timeout | None = None
 
     async def outcome(self) -> Outcome:
         """What the step gives; NodeError or PermissionNeeded when it fails."""
         began = time.perf_counter()
-        if self.step.maps and self.step.simple:
-            outputs = await self._mapped_inline()
-        elif self.step.maps:
-            outputs = await self._mapped(self.inputs, self.step.maps, "")
-        else:
-            outputs = await self._one(self.inputs, self.hashes, None)
+        work = self._mapped_outputs() if self.step.maps else self._one(self.inputs, self.hashes, None)
+        outputs = await (work if self.step.limit is UNLIMITED else self._within_limit(work))
         cached = self.recalled > 0 and not self.executed
         if not cached:
             self._started()
-        return Outcome(
-            outputs, time.perf_counter() - (self.began or began), cached,
-            tokens_in=self.tokens[0], tokens_out=self.tokens[1],
-        )  # fmt: skip
+        seconds = time.perf_counter() - (self.began or began)
+        cost = self.made_for if cached else (self.budget.read, self.budget.written, self.budget.money)
+        return Outcome(outputs, seconds, cached, *cost)
+
+    async def _mapped_outputs(self) -> tuple[Any, ...]:
+        if self.step.simple:
+            return await self._mapped_inline()
+        return await self._mapped(self.inputs, self.step.maps, "")
+
+    async def _within_limit(self, work: Coroutine[Any, Any, tuple[Any, ...]]) -> tuple[Any, ...]:
+        """What `work` gives; LimitReached once the step has spent too much, or has worked for too long."""
+        try:
+            async with asyncio.timeout(None) as clock:
+                self._clock = clock
+                outputs = await work
+        except TimeoutError:
+            if clock.expired():
+                raise self.budget.out_of_time() from None
+            raise
+        finally:
+            self._clock = None
+        # A node that was told and went on all the same.
+        over = self.budget.over()
+        if over is not None:
+            raise over
+        return outputs
 
     async def _mapped_inline(self) -> tuple[Any, ...]:
         """All items of a pure function, here on the loop; the cache keeps the whole, not each item."""
@@ -148,13 +171,11 @@ class Work:
             key = digest(b"".join((self.step.key, *self.hashes.values())))
             found = cache.get(key)
             if found is not None:
-                self.recalled += 1
-                self.tokens = [found.tokens_in, found.tokens_out]
-                return tuple(one.load() for one in found.outputs)
+                return self._recall(found)
         self._started()
         outputs = await self._walk(self.inputs, self.step.maps)
         if key is not None and cache is not None:
-            _keep(cache, key, outputs, self, 0.0, [])
+            _keep(cache, key, outputs, self.budget, 0.0, [])
         return outputs
 
     async def _walk(self, inputs: dict[str, Any], depth: int) -> tuple[Any, ...]:
@@ -237,25 +258,27 @@ class Work:
             key = await self._stamped_key(context, inputs, hashes)
             found = None if key is None else cache.get(key)
             if found is not None and await self._still_so(found):
-                self.recalled += 1
-                self._count(found.tokens_in, found.tokens_out)
-                return tuple(one.load() for one in found.outputs)
+                return self._recall(found)
         began = time.perf_counter()
         outputs = await self._attempts(inputs, context, item)
         self.executed += 1
-        self._count(context.tokens_in, context.tokens_out)
         if key is not None and cache is not None:
-            _keep(cache, key, outputs, context, time.perf_counter() - began, context.written)
+            _keep(cache, key, outputs, context.budget, time.perf_counter() - began, context.written)
         return outputs
 
-    def _count(self, read: int, written: int) -> None:
-        self.tokens[0] += read
-        self.tokens[1] += written
+    def _recall(self, found: Entry) -> tuple[Any, ...]:
+        """What the cache has; what it cost when it was made is told, and not spent again."""
+        self.recalled += 1
+        read, written, money = self.made_for
+        self.made_for = (read + found.tokens_in, written + found.tokens_out, money + found.money)
+        return tuple(one.load() for one in found.outputs)
 
     def _started(self) -> None:
         if self.began is None:
             self.began = time.perf_counter()
             self.scheduler.emit(self.step, e.NodeStarted)
+            if self._clock is not None and self.step.limit.seconds is not None:
+                self._clock.reschedule(asyncio.get_running_loop().time() + self.step.limit.seconds)
 
     def _context(self, item: str | None) -> Context:
         id = self.step.id
@@ -271,13 +294,17 @@ class Work:
             else:
                 loop.call_soon_threadsafe(emit, self.step, cls, *fields)
 
-        return Context(
+        context = Context(
             self.scheduler.scope,
             path,
             key=f"{self.scheduler.scope.run}/{path}",
             on_progress=lambda fraction, message: show(e.NodeProgress, fraction, message),
             on_text=lambda port, piece: show(e.NodeChunk, port, piece, number),
+            within=self.budget if item is None else Budget(parent=self.budget),
         )
+        if self.scheduler.scope.prompts:
+            context.on_sent = lambda model, text: show(e.NodePrompt, model, text, number)
+        return context
 
     async def _stamped_key(self, context: Context, inputs: dict[str, Any], hashes: dict[str, bytes]) -> bytes | None:
         """The cache key, with what the kind's stamp says; None when this call must not be cached."""
@@ -406,8 +433,10 @@ def _columns(step: Step, results: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
 
 
 def _fail_at(index: int, error: BaseException) -> NoReturn:
-    """Raise what an item raised, with the item named in its message."""
+    """Raise what an item raised, with the item named in its message; a limit is that of all items together."""
     failure = as_failure(error)
+    if isinstance(failure, LimitReached):
+        raise failure from failure.__cause__
     failure.message = f"item {index + 1}: {failure.message}"
     raise failure from failure.__cause__
 
@@ -416,20 +445,24 @@ def _may_pass(failure: NodeError | PermissionNeeded) -> bool:
     """True unless trying again is known to end the same way."""
     if isinstance(failure, ServiceError):
         return failure.retryable
-    return not isinstance(failure, InputError | SettingError | PermissionNeeded)
+    return not isinstance(failure, InputError | SettingError | LimitReached | PermissionNeeded)
 
 
 def _keep(
-    cache: Any, key: bytes, outputs: tuple[Any, ...], spent: Any, seconds: float, written: list[tuple[str, str, str]]
+    cache: Cache,
+    key: bytes,
+    outputs: tuple[Any, ...],
+    spent: Budget,
+    seconds: float,
+    written: list[tuple[str, str, str]],
 ) -> None:
     try:
         stored = [store(value) for value in outputs]
     except UnstorableValue:
         return
-    tokens = (spent.tokens_in, spent.tokens_out) if isinstance(spent, Context) else (0, 0)
     last = {(word, where): (word, where, left) for word, where, left in written}
     previews = [e.preview(value) for value in outputs]
-    cache.put(key, Entry(stored, previews, seconds, *tokens, list(last.values())))
+    cache.put(key, Entry(stored, previews, seconds, spent.read, spent.written, list(last.values()), spent.money))
 
 
 def _on(loop: asyncio.AbstractEventLoop) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from phloem.runtime.ports import PortType
 
-__all__ = ["Input", "Node", "OnError", "Retry", "Source", "Workflow"]
+__all__ = ["Input", "Limit", "Node", "OnError", "Retry", "Source", "Workflow"]
+
+Amount = TypeVar("Amount", int, float)
 
 INPUT = "input"
 """The name under which links reach the workflow's own inputs; no node may have it as its id."""
@@ -54,12 +56,28 @@ class OnError:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What may be spent at most: tokens read and written together, US dollars, seconds. None is no bound."""
+
+    tokens: int | None = None
+    money: float | None = None
+    seconds: float | None = None
+
+    def stricter(self, other: Limit) -> Limit:
+        """Of each the lower bound."""
+        return Limit(
+            _least(self.tokens, other.tokens), _least(self.money, other.money), _least(self.seconds, other.seconds)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One box. `links` says where inputs come from, `set` holds values written down.
 
     `listed` names the inputs whose links are written as a list, though it may be a list of one.
-    `timeout` is in seconds; `cache` overrules whether results are kept; `extra` holds what the file
-    says beyond what this version knows, so that saving loses nothing.
+    `timeout` is in seconds, for each attempt; `limit` is for all that the node does in one run. `cache`
+    overrules whether results are kept; `extra` holds what the file says beyond what this version knows, so
+    that saving loses nothing.
     """
 
     kind: str
@@ -74,6 +92,7 @@ class Node:
     cache: bool | None = None
     listed: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    limit: Limit = Limit()
 
     def __post_init__(self) -> None:
         """Several links can only be written as a list, and what is not linked is not written at all."""
@@ -84,7 +103,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """Inputs, nodes by id, and outputs. `layout` is the editor's; the engine never reads it."""
+    """Inputs, nodes by id, and outputs. `layout` is the editor's; the engine never reads it.
+
+    `limit` is what one run may spend.
+    """
 
     title: str = ""
     about: str = ""
@@ -94,6 +116,7 @@ class Workflow:
     outputs: Mapping[str, Source] = field(default_factory=dict)
     layout: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    limit: Limit = Limit()
 
     def with_node(self, id: str, node: Node) -> Workflow:
         """The same with `node` under `id`, new or in place of what was there."""
@@ -138,6 +161,10 @@ class Workflow:
     def edges(self) -> dict[str, tuple[str, ...]]:
         """For each node, the nodes it takes values from, each once, in the order of its links."""
         return {id: tuple(_origins(node)) for id, node in self.nodes.items()}
+
+
+def _least(one: Amount | None, other: Amount | None) -> Amount | None:
+    return other if one is None else one if other is None else min(one, other)
 
 
 def _without(links: Mapping[str, tuple[Source, ...]], id: str) -> dict[str, tuple[Source, ...]]:

@@ -1,8 +1,8 @@
-"""The command line: `phloem run`, `check`, `show`, `fmt`, `diff`, `nodes`.
+"""The command line: `phloem run`, `check`, `show`, `fmt`, `diff`, `nodes`, and what installed packages add.
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a node failed, 2 the workflow,
-its input, a grant or the command line is wrong, 3 a bug of ours, 130 interrupted. Each command's own
-module is imported only when it is used.
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a node, or what else was asked for,
+failed, 2 the workflow, its input, a grant or the command line is wrong, 3 a bug of ours, 130 interrupted. Each
+command's own module is imported only when it is used.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `arguments` default to the process's own."""
     from phloem.runtime.cli.arguments import parser
 
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        given = parser().parse_args(arguments)
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 2
-    try:
-        code: int = _command(given.command).main(given)
+        given = parser(arguments).parse_args(arguments)
+        run = getattr(given, "run_command", None) or _command(given.command).main
+        code: int = run(given)
         sys.stdout.flush()
         return code
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 2
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
         return INTERRUPTED

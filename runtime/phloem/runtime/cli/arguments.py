@@ -1,8 +1,20 @@
-"""The words of the command line."""
+"""The words of the command line.
+
+Packages add commands through the entry-point group `phloem.commands`: the entry's name is the command's word,
+its value a module (or an object in one) that has
+
+    help: str                                            # one line, for `phloem --help`
+    def add_arguments(parser: argparse.ArgumentParser) -> None
+    def main(given: argparse.Namespace) -> int           # the exit code
+
+It is imported for `--help`, so importing it must cost next to nothing. Phloem's own commands are known
+without looking at what is installed.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 __all__ = ["parser"]
@@ -23,23 +35,34 @@ class _Parser(argparse.ArgumentParser):
             from phloem.runtime.words import nearest, or_list
 
             word = message.partition("invalid choice: '")[2].partition("'")[0]
-            commands = next((list(action.choices) for action in self._actions if action.choices), [])
-            near = nearest(word, commands)
-            message = f"there is no {word!r}. " + (
-                f"Did you mean {near}?" if near else f"There is {or_list(commands)}."
-            )
+            choices = _choices(self, message.removeprefix("argument ").partition(":")[0])
+            near = nearest(word, choices)
+            message = f"there is no {word!r}. " + (f"Did you mean {near}?" if near else f"There is {or_list(choices)}.")
         self.exit(2, f"error: {message}\n  {self.prog} --help says what there is.\n")
+
+
+def _choices(parser: argparse.ArgumentParser, argument: str) -> list[str]:
+    """What can be said for an argument, which is named as argparse names it in its errors."""
+    for action in parser._actions:
+        if action.choices and argument in ("/".join(action.option_strings), action.metavar, action.dest):
+            return [str(one) for one in action.choices]
+    return []
 
 
 def _nearest_option(parser: argparse.ArgumentParser, word: str) -> str | None:
     """The option of any command that `word` was most likely meant to be."""
     from phloem.runtime.words import nearest
 
-    parsers = [parser]
+    return nearest(word, [option for one in _actions(parser) for option in one.option_strings])
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Everything that a parser and those of the commands below it take."""
     for action in parser._actions:
-        if isinstance(action.choices, dict):
-            parsers += action.choices.values()
-    return nearest(word, [option for one in parsers for action in one._actions for option in action.option_strings])
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from _actions(one)
 
 
 class _Version(argparse.Action):
@@ -50,17 +73,26 @@ class _Version(argparse.Action):
         parser.exit(0)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; what it returns has the command's name in `command`."""
+def parser(arguments: Sequence[str] = ("--help",)) -> argparse.ArgumentParser:
+    """The parser for `arguments`, or of the whole command line.
+
+    What it returns has the command's name in `command`, and for a command that a package adds its function
+    in `run_command`. ConfigError if that command cannot be loaded.
+    """
     whole = _Parser(prog="phloem", description="Run, check and look at language-model workflows.")
     whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _run(commands.add_parser("run", help="run a workflow and print its outputs"))
-    _check(commands.add_parser("check", help="say what is wrong with workflows, and what they would touch"))
+    _check(commands.add_parser("check", help="say what is wrong with workflows, what they would touch and may spend"))
     _show(commands.add_parser("show", help="draw a workflow as text, Mermaid or SVG"))
     _fmt(commands.add_parser("fmt", help="write workflow files in their canonical form"))
     _diff(commands.add_parser("diff", help="say how two workflows differ, node by node"))
     _nodes(commands.add_parser("nodes", help="list the kinds of nodes there are, or explain one"))
+    word = next((one for one in arguments if not one.startswith("-")), "")
+    if word not in commands.choices and (word or {"-h", "--help"} & set(arguments)):
+        from phloem.runtime.cli.added import add_commands
+
+        add_commands(commands, word)
     return whole
 
 
@@ -78,6 +110,19 @@ def _allow(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", default="", metavar="MODEL", help="the model where a node names none: local:FILE.gguf, …"
+    )
+
+
+def _limit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--limit", action="append", default=[], metavar="WORD=AMOUNT",
+        help="stop at what a run may spend: tokens=5000, money=0.50 (US dollars), seconds=60 (may be repeated)",
+    )  # fmt: skip
+
+
 def _run(command: argparse.ArgumentParser) -> None:
     _file(command)
     command.add_argument(
@@ -87,13 +132,15 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object with all that came out")
     command.add_argument("--events", action="store_true", help="print each event as a line of JSON while it happens")
     command.add_argument("--to", metavar="NODE", help="run only this node and what it depends on; print its outputs")
-    command.add_argument(
-        "--model", default="", metavar="MODEL", help="the model where a node names none: local:FILE.gguf, …"
-    )
+    _model(command)
     _allow(command)
+    _limit(command)
     command.add_argument("--no-cache", action="store_true", help="use no earlier result and keep none")
     command.add_argument(
         "--seed", type=int, metavar="N", help="make the same choices where chance decides as another run with this seed"
+    )
+    command.add_argument(
+        "--prompts", action="store_true", help="show the exact text of everything that is sent to a model"
     )
     command.add_argument(
         "--progress", choices=["auto", "live", "lines", "off"], default="auto",
@@ -104,6 +151,8 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _check(command: argparse.ArgumentParser) -> None:
     _file(command, many=True)
     _allow(command)
+    _model(command)
+    _limit(command)
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 

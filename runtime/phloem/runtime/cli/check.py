@@ -1,20 +1,28 @@
-"""`phloem check`: what is wrong with workflows, and what they would touch."""
+"""`phloem check`: what is wrong with workflows, what they would touch, and what they may spend."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from phloem.runtime.budget import UNLIMITED
+from phloem.runtime.checks import CheckedWorkflow
 from phloem.runtime.cli import complain
+from phloem.runtime.cli.limits import parse_limits
+from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.document import load
+from phloem.runtime.document.data import limit_data
 from phloem.runtime.engine import Engine
-from phloem.runtime.errors import WorkflowError
+from phloem.runtime.errors import Problem, WorkflowError
+from phloem.runtime.estimate import RunEstimate, estimate_run
 from phloem.runtime.runs import Options
 from phloem.runtime.wishes import Wish, wishes
+from phloem.runtime.workflow import Limit
 
 __all__ = ["main"]
 
@@ -22,7 +30,8 @@ __all__ = ["main"]
 def main(given: argparse.Namespace) -> int:
     """Check every file; 0 if all can run, 2 if any cannot."""
     engine = Engine()
-    findings = [_check(Path(file), engine, given.allow) for file in given.files]
+    options = Options(allow=given.allow, model=given.model, limit=parse_limits(given.limit))
+    findings = [_check(Path(file), engine, options) for file in given.files]
     if given.json:
         print(json.dumps([_as_json(one) for one in findings], ensure_ascii=False, indent=2))
     else:
@@ -31,7 +40,7 @@ def main(given: argparse.Namespace) -> int:
     return 2 if any(one["error"] for one in findings) else 0
 
 
-def _check(file: Path, engine: Engine, allow: list[str]) -> dict[str, Any]:
+def _check(file: Path, engine: Engine, options: Options) -> dict[str, Any]:
     found: dict[str, Any] = {
         "file": str(file),
         "error": None,
@@ -40,6 +49,7 @@ def _check(file: Path, engine: Engine, allow: list[str]) -> dict[str, Any]:
         "nodes": 0,
         "outputs": [],
         "open": [],
+        "estimate": RunEstimate(),
     }
     try:
         document = load(file)
@@ -49,12 +59,25 @@ def _check(file: Path, engine: Engine, allow: list[str]) -> dict[str, Any]:
         found["error"] = error
         return found
     inputs = {name: one.value for name, one in checked.workflow.inputs.items() if one.has_value}
-    permissions = engine.permissions(Options(allow=allow), file.parent)
-    found["touches"] = wishes(checked, inputs, permissions)
+    models = engine.default_models(checked.workflow, options)
+    found["touches"] = wishes(checked, inputs, engine.permissions(options, file.parent), models)
+    if any(node.kind.estimate for node in checked.nodes.values()):
+        limit = checked.workflow.limit.stricter(options.limit)
+        found["estimate"] = asyncio.run(_estimated(engine, checked, inputs, models, limit))
+        found["warnings"] += [Problem(text, None, str(file)) for text in found["estimate"].beyond]
     found["nodes"] = len(checked.nodes)
     found["outputs"] = list(checked.workflow.outputs)
     found["open"] = [name for name, one in checked.workflow.inputs.items() if not one.has_value]
     return found
+
+
+async def _estimated(
+    engine: Engine, checked: CheckedWorkflow, inputs: dict[str, Any], models: DefaultModels, limit: Limit
+) -> RunEstimate:
+    try:
+        return await estimate_run(checked, inputs, models, engine.services, limit)
+    finally:
+        await engine.services.close()
 
 
 def _tell(found: dict[str, Any]) -> None:
@@ -70,6 +93,11 @@ def _tell(found: dict[str, Any]) -> None:
         print(f"  needs a value: {', '.join(found['open'])}")
     for wish in found["touches"]:
         print(f"  {_words(wish)}")
+    estimate = found["estimate"]
+    for one in estimate.nodes:
+        print(f"  {one}")
+    if estimate.nodes and (estimate.tokens is not None or estimate.money or estimate.limit != UNLIMITED):
+        print(f"  in all: {estimate}")
 
 
 def _words(wish: Wish) -> str:
@@ -89,4 +117,20 @@ def _as_json(found: dict[str, Any]) -> dict[str, Any]:
         "outputs": found["outputs"],
         "inputs_without_value": found["open"],
         "touches": [dataclasses.asdict(wish) for wish in found["touches"]],
+        "estimate": _estimate_json(found["estimate"]),
     }
+
+
+def _estimate_json(estimate: RunEstimate) -> dict[str, Any]:
+    return {
+        "tokens": estimate.tokens,
+        "money": estimate.money,
+        "limit": limit_data(estimate.limit),
+        "nodes": [
+            {
+                "node": one.node, "model": one.model, "read": one.read, "written": one.written, "money": one.money,
+                "each": one.each, "more": one.more, "limit": limit_data(one.limit),
+            }
+            for one in estimate.nodes
+        ],
+    }  # fmt: skip

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from phloem.runtime.events import Event
+from phloem.runtime.budget import spent_words
+from phloem.runtime.cli.lines import prompt_words
+from phloem.runtime.events import Event, NodePrompt
 from phloem.runtime.view import NodeView, RunView
 from phloem.runtime.words import printable
 from rich.console import Console, Group, RenderableType
@@ -31,8 +33,14 @@ def live() -> Iterator[Callable[[Event], None]]:
     """A function that takes events and keeps the picture on stderr true to them."""
     console = Console(stderr=True)
     view = RunView()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, NodePrompt):
+            console.print(Text(printable(prompt_words(event)), style="dim"), soft_wrap=True)
+        view.apply(event)
+
     with Live(_Picture(view, console), console=console, refresh_per_second=12, transient=False):
-        yield view.apply
+        yield listen
 
 
 class _Picture:
@@ -54,7 +62,10 @@ class _Picture:
         for name, node in rows:
             table.add_row(self._mark(node), name, _time(node), _doing(node))
         hidden = len(self.view.nodes) - len(rows)
-        return Group(table, self._summary(hidden))
+        parts: list[RenderableType] = [table, self._summary(hidden)]
+        if self.view.message:
+            parts.append(Text(printable(f"{self.view.message}\n  {self.view.hint or ''}").rstrip(), style="yellow"))
+        return Group(*parts)
 
     def _rows(self) -> list[tuple[str, NodeView]]:
         """All nodes if they fit the window; else what is going on, and of the rest what ended last."""
@@ -78,9 +89,12 @@ class _Picture:
         parts = [f"{view.ended} of {len(view.nodes)} nodes", f"{seconds:.1f} s"]
         if view.count("cached"):
             parts.insert(1, f"{view.count('cached')} from the cache")
+        spent = spent_words(view.tokens_in, view.tokens_out, view.money)
+        if spent:
+            parts.append(spent)
         if hidden > 0:
             parts.append(f"{hidden} not shown")
-        style = {"done": "green", "failed": "red", "cancelled": "yellow"}.get(view.status, "dim")
+        style = {"done": "green", "failed": "red", "limited": "yellow", "cancelled": "yellow"}.get(view.status, "dim")
         return Text(f"{view.status}: " + ", ".join(parts), style=style)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from phloem.runtime.cli.limits import parse_limits
 from phloem.runtime.cli.results import print_outputs
 from phloem.runtime.codec import json_form
 from phloem.runtime.document import WorkflowFile, load
@@ -45,6 +46,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 async def _run(given: argparse.Namespace, document: WorkflowFile, listen: Callable[[Event], None]) -> Result:
+    limit = parse_limits(given.limit)
     engine = Engine()
     try:
         inputs, trusted = _inputs(given.inputs, document, engine)
@@ -55,6 +57,8 @@ async def _run(given: argparse.Namespace, document: WorkflowFile, listen: Callab
             cache=not given.no_cache,
             seed=given.seed,
             trusted=trusted,
+            limit=limit,
+            prompts=given.prompts,
         )
         run = engine.start(document, inputs, options)
         run.discard_events()
@@ -164,9 +168,9 @@ def _progress(given: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
         with live() as listen:
             yield listen
     else:
-        from phloem.runtime.cli.lines import failures, lines
+        from phloem.runtime.cli.lines import lines, quiet
 
-        yield lines if form == "lines" else failures
+        yield lines if form == "lines" else quiet
 
 
 def _print_event(event: Event) -> None:
@@ -178,6 +182,8 @@ def _as_json(result: Result) -> dict[str, Any]:
         "run": result.run,
         "status": result.status,
         "seconds": round(result.seconds, 6),
+        "spent": {"tokens_in": result.tokens_in, "tokens_out": result.tokens_out, "money": round(result.money, 9)},
+        "limit": None if result.limit is None else _failure(result.limit),
         "outputs": json_form(result.outputs),
         "failures": {node: _failure(error) for node, error in result.failures.items()},
     }
@@ -193,6 +199,8 @@ def _code(result: Result) -> int:
     if result.status == "cancelled":
         print("cancelled", file=sys.stderr)
         return 130
+    if result.status == "limited":
+        return 1
     if result.status == "failed":
         wrong = (PermissionNeeded,)
         return 2 if all(isinstance(error, wrong) for error in result.failures.values()) else 1

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from phloem.runtime.document.tree import Path
 from phloem.runtime.document.words import FORMAT
-from phloem.runtime.workflow import Input, Node, OnError, Retry, Workflow
+from phloem.runtime.workflow import Input, Limit, Node, OnError, Retry, Workflow
 
-__all__ = ["ABSENT", "body_data", "input_data", "node_data", "value_at", "workflow_data"]
+__all__ = ["ABSENT", "body_data", "input_data", "limit_data", "node_data", "value_at", "workflow_data"]
 
 ABSENT: Final = object()
 """What stands where nothing does."""
 
 _NO_RETRY: Final = Retry()
 _STOP: Final = OnError()
+_NO_LIMIT: Final = Limit()
 
 
 def workflow_data(workflow: Workflow) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def workflow_data(workflow: Workflow) -> dict[str, Any]:
 def body_data(workflow: Workflow) -> dict[str, Any]:
     """The same without the number of the format: what stands under `do` in a node."""
     return {
-        **_given(title=workflow.title, about=workflow.about, model=workflow.model),
+        **_given(title=workflow.title, about=workflow.about, model=workflow.model, limit=limit_data(workflow.limit)),
         **_given(inputs={name: input_data(one) for name, one in workflow.inputs.items()}),
         **_given(nodes={id: node_data(one) for id, one in workflow.nodes.items()}),
         **_given(outputs={name: str(source) for name, source in workflow.outputs.items()}),
@@ -55,6 +56,8 @@ def node_data(node: Node) -> dict[str, Any]:
         data["retry"] = _retry(node.retry)
     if node.timeout is not None:
         data["timeout"] = _number(node.timeout)
+    if node.limit != _NO_LIMIT:
+        data["limit"] = limit_data(node.limit)
     if node.on_error != _STOP:
         action = node.on_error.action
         data["on_error"] = {"default": node.on_error.default} if action == "default" else action
@@ -97,8 +100,14 @@ def _retry(retry: Retry) -> int | dict[str, Any]:
     return data
 
 
+def limit_data(limit: Limit) -> dict[str, Any]:
+    """What stands under `limit`; nothing for none."""
+    given = {"tokens": limit.tokens, "money": limit.money, "seconds": limit.seconds}
+    return {name: _number(value) for name, value in given.items() if value is not None}
+
+
 def _number(value: float) -> float:
-    """Whole seconds without a `.0`."""
+    """Whole amounts without a `.0`."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

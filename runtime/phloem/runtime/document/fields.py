@@ -10,7 +10,7 @@ from phloem.runtime.document.tree import Branch, Leaf, Row, Text, Tree, plain
 from phloem.runtime.document.words import meant
 from phloem.runtime.errors import Problem
 
-__all__ = ["Fields", "shortened", "what"]
+__all__ = ["Fields", "seconds_of", "shortened", "what"]
 
 
 class Fields:
@@ -80,16 +80,43 @@ class Fields:
         self.complain(tree.start, f"{name} must be a number from 0 on, not {what(tree)}", node=node)
         return 0
 
-    def seconds(self, tree: Tree, name: str, node: str) -> float:
+    def above_zero(self, tree: Tree, name: str, node: str | None, *, whole: bool = False) -> Any:
+        """A number above 0, with `whole` an integer."""
+        value = tree.value if isinstance(tree, Leaf) else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if not whole and 0 < value <= _MOST:
+                return float(value)
+            if isinstance(value, int) and 0 < value <= _MOST_WHOLE:
+                return value
+        wanted = "a whole number above 0" if whole else "a number above 0"
+        self.complain(tree.start, f"{name} must be {wanted}, not {what(tree, show=True)}", node=node)
+        return 1
+
+    def seconds(self, tree: Tree, name: str, node: str | None) -> float:
         """A length of time: seconds, or text with units."""
         value = tree.value if isinstance(tree, Leaf) else None
         if isinstance(value, str):
-            value = _seconds_of(value)
+            value = seconds_of(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST:
             return float(value)
         hint = "Write seconds, as 30, or a text such as 30s, 5 min or 1h 30min."
         self.complain(tree.start, f"{name} must be a length of time, not {what(tree, show=True)}", hint, node=node)
         return 1
+
+    def duration(self, tree: Tree, name: str, node: str | None) -> float:
+        """A length of time that is not nothing."""
+        value = self.seconds(tree, name, node)
+        if value == 0:
+            self.complain(tree.start, f"{name} must be longer than nothing", "Leave it out for no bound.", node=node)
+        return value
+
+    def known_only(self, tree: Branch, known: tuple[str, ...], rest: str, where: str, node: str | None) -> None:
+        """A problem for each key that is not one of `known`; `rest` says which there are."""
+        for key in tree.items:
+            if key not in known:
+                near = meant(key, known)
+                hint = f"Did you mean `{near}`?" if near else rest
+                self.complain(tree.places[key], f"{where} has no `{shortened(key)}`", hint, node=node)
 
     def extra(
         self, tree: Branch, known: frozenset[str], words: tuple[str, ...], where: str, node: str | None = None
@@ -110,6 +137,7 @@ class Fields:
 
 _MOST: Final = 1e9
 """Of seconds: some thirty years."""
+_MOST_WHOLE: Final = 10**15
 _UNITS: Final = {
     **dict.fromkeys(("ms", "millisecond", "milliseconds"), 0.001),
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
@@ -120,7 +148,7 @@ _UNITS: Final = {
 _LENGTH: Final = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-z]+)\s*")
 
 
-def _seconds_of(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
     """`30s`, `5 min`, `1h 30min` in seconds; None for anything else."""
     total, at = 0.0, 0
     while at < len(text):

@@ -14,6 +14,7 @@ from phloem.runtime.document.words import (
     BODY_KEYS,
     FORMAT,
     INPUT_KEYS,
+    LIMIT_KEYS,
     NODE_KEYS,
     ON_ERROR,
     PLAIN_KEYS,
@@ -25,13 +26,14 @@ from phloem.runtime.document.words import (
 from phloem.runtime.errors import Problem
 from phloem.runtime.ports import BASES, PortType
 from phloem.runtime.words import nearest
-from phloem.runtime.workflow import INPUT, Input, Node, OnError, Retry, Source, Workflow
+from phloem.runtime.workflow import INPUT, Input, Limit, Node, OnError, Retry, Source, Workflow
 
 __all__ = ["read_body", "read_workflow"]
 
 _TEXT: Final = PortType("text")
 _NO_RETRY: Final = Retry()
 _STOP: Final = OnError()
+_NO_LIMIT: Final = Limit()
 _TYPES: Final = {str(one): one for base in BASES for one in (PortType(base), PortType(base, 1))}
 _ID_RULE: Final = "It begins with a letter or _, and goes on with letters, digits, _ and -, 100 in all."
 _LINK_RULE: Final = "A link is written node.port, such as read.text, or input.name."
@@ -82,6 +84,7 @@ class _Reader(Fields):
             title=self.text(tree, "title", where),
             about=self.text(tree, "about", where),
             model=self.text(tree, "model", where),
+            limit=self.limit(items["limit"], where) if "limit" in items else _NO_LIMIT,
             inputs=self.named(tree, "inputs", "input", self.input),
             nodes=self.named(tree, "nodes", "node", self.node),
             outputs=self.named(tree, "outputs", "output", self.output),
@@ -169,6 +172,7 @@ class _Reader(Fields):
             disabled=bool(self.switch(tree, "disabled", path)),
             retry=self.retry(items["retry"], path) if "retry" in items else _NO_RETRY,
             timeout=self.timeout(items["timeout"], path) if "timeout" in items else None,
+            limit=self.limit(items["limit"], where, path) if "limit" in items else _NO_LIMIT,
             on_error=self.on_error(items["on_error"], path) if "on_error" in items else _STOP,
             cache=self.switch(tree, "cache", path),
             listed=listed,
@@ -228,11 +232,7 @@ class _Reader(Fields):
             hint = "Write `retry: 3`, or `retry: {times: 3, wait: 2}`."
             self.complain(tree.start, f"{where} must be a number or a mapping, not {what(tree)}", hint, node=node)
             return _NO_RETRY
-        for key in tree.items:
-            if key not in RETRY_KEYS:
-                near = meant(key, RETRY_KEYS)
-                hint = f"Did you mean `{near}`?" if near else "It has times, wait and backoff."
-                self.complain(tree.places[key], f"{where} has no `{shortened(key)}`", hint, node=node)
+        self.known_only(tree, RETRY_KEYS, "It has times, wait and backoff.", where, node)
         times, wait, backoff = (tree.items.get(key) for key in RETRY_KEYS)
         default = _NO_RETRY
         return Retry(
@@ -242,11 +242,22 @@ class _Reader(Fields):
         )
 
     def timeout(self, tree: Tree, node: str) -> float:
-        where = f"`timeout` of node {node}"
-        value = self.seconds(tree, where, node)
-        if value == 0:
-            self.complain(tree.start, f"{where} must be longer than nothing", "Leave it out for no timeout.", node=node)
-        return value
+        return self.duration(tree, f"`timeout` of node {node}", node)
+
+    def limit(self, tree: Tree, whose: str, node: str | None = None) -> Limit:
+        """What may be spent, of a node or of the whole run."""
+        where = f"`limit` of {whose}"
+        if not isinstance(tree, Branch):
+            hint = "Write `limit: {tokens: 5000, money: 0.50, seconds: 60}`, or one of the three."
+            self.complain(tree.start, f"{where} must be a mapping, not {what(tree)}", hint, node=node)
+            return _NO_LIMIT
+        self.known_only(tree, LIMIT_KEYS, "It has tokens, money and seconds.", where, node)
+        tokens, money, seconds = (tree.items.get(key) for key in LIMIT_KEYS)
+        return Limit(
+            None if tokens is None else self.above_zero(tokens, f"`tokens` of {where}", node, whole=True),
+            None if money is None else self.above_zero(money, f"`money` of {where}", node),
+            None if seconds is None else self.duration(seconds, f"`seconds` of {where}", node),
+        )
 
     def on_error(self, tree: Tree, node: str) -> OnError:
         if isinstance(tree, Branch) and list(tree.items) == ["default"]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["FORMAT", "ID", "INPUT_KEYS", "NODE_KEYS", "TOP_KEYS", "allowed_id", "meant"]
+__all__ = ["FORMAT", "ID", "INPUT_KEYS", "LIMIT_KEYS", "NODE_KEYS", "TOP_KEYS", "allowed_id", "meant"]
 
 FORMAT: Final = 1
 """The version of the format, which stands first in every file."""
 
-TOP_KEYS: Final = ("phloem", "title", "about", "model", "inputs", "nodes", "outputs", "layout")
+TOP_KEYS: Final = ("phloem", "title", "about", "model", "limit", "inputs", "nodes", "outputs", "layout")
 BODY_KEYS: Final = TOP_KEYS[1:]
 INPUT_KEYS: Final = ("type", "value", "about")
 NODE_KEYS: Final = (
-    "kind", "title", "note", "in", "set", "do", "retry", "timeout", "on_error", "cache", "disabled",
+    "kind", "title", "note", "in", "set", "do", "retry", "timeout", "limit", "on_error", "cache", "disabled",
 )  # fmt: skip
 PLAIN_KEYS: Final = frozenset(NODE_KEYS) - {"do"}
 """Those of a node that are read here. What stands under `do` is kept as it is."""
 RETRY_KEYS: Final = ("times", "wait", "backoff")
+LIMIT_KEYS: Final = ("tokens", "money", "seconds")
 ON_ERROR: Final = ("stop", "skip", "route")
 
 _ELSEWHERE: Final = {
@@ -26,6 +27,8 @@ _ELSEWHERE: Final = {
     "input": "in", "inputs": "in", "links": "in", "from": "in", "body": "do", "type": "kind", "uses": "kind",
     "name": "title", "description": "about note", "comment": "about note", "default": "value", "steps": "nodes",
     "version": "phloem", "enabled": "disabled", "on_failure": "on_error", "attempts": "times", "delay": "wait",
+    "limits": "limit", "budget": "limit", "cost": "money", "dollars": "money", "usd": "money", "price": "money",
+    "time": "seconds", "max_tokens": "tokens", "duration": "seconds",
 }  # fmt: skip
 """What other programs call these things: the first that the part of the file has is meant."""
 

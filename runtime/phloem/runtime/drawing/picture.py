@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from phloem.runtime.budget import UNLIMITED, limit_words
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.drawing.boxes import Box, Link, Picture, Role, Socket
 from phloem.runtime.drawing.depth import depth_of
@@ -198,6 +199,8 @@ def _flags(node: Node) -> Iterable[str]:
         yield f"retry {node.retry.times}"
     if node.timeout is not None:
         yield f"timeout {node.timeout:g} s"
+    if node.limit != UNLIMITED:
+        yield f"limit {limit_words(node.limit)}"
     if node.on_error.action != "stop":
         yield f"on error {clean(node.on_error.action, 20)}"
     if node.cache is not None:

@@ -1,0 +1,222 @@
+"""What a run may spend, estimated before it begins: `phloem check` shows it.
+
+Every node counts as if it ran, once and without anything from the cache: a run spends less where branches
+are skipped and results are kept, and more where a node is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from phloem.runtime.budget import UNLIMITED, dollars, limit_words
+from phloem.runtime.checks import CheckedNode, CheckedWorkflow, Joined
+from phloem.runtime.context import Services
+from phloem.runtime.default_models import DefaultModels
+from phloem.runtime.errors import PhloemError
+from phloem.runtime.grants import LOCAL_PROVIDERS, names_server, provider_of
+from phloem.runtime.services import ModelsService
+from phloem.runtime.workflow import INPUT, Limit
+
+__all__ = ["NodeEstimate", "RunEstimate", "estimate_run"]
+
+Amount = TypeVar("Amount", int, float)
+
+MUCH: Final = 1_000_000
+"""Tokens of which the price tells whether more of them cost anything."""
+MOST_ITEMS: Final = 10_000
+"""Of a list that a node runs over: a longer one counts as one of unknown length."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEstimate:
+    """What a node may spend: tokens read and written, US dollars. None is what cannot be told.
+
+    With `each` it is for one item of a list whose length only the run will tell. `more` says that what cannot be
+    told costs money too. `limit` is the node's own.
+    """
+
+    node: str
+    model: str | None
+    read: int | None
+    written: int | None
+    money: float | None
+    each: bool = False
+    more: bool = False
+    limit: Limit = UNLIMITED
+
+    @property
+    def tokens_at_most(self) -> int | None:
+        """Tokens of all that the node does; None if nothing bounds them."""
+        total = None if self.each or self.read is None or self.written is None else self.read + self.written
+        return _lesser(total, self.limit.tokens)
+
+    @property
+    def money_at_most(self) -> float | None:
+        """US dollars for all that the node does; None if nothing bounds them."""
+        unknown = self.money is None or self.more or (self.each and self.money > 0)
+        return _lesser(None if unknown else self.money, self.limit.money)
+
+    def __str__(self) -> str:
+        read = "as many tokens as the run will tell" if self.read is None else f"about {_tokens(self.read)}"
+        written = "as many as the run will tell" if self.written is None else f"at most {self.written:,}"
+        writes = "" if self.written == 0 else f", writes {written}"
+        model = "" if self.model is None else f" with {self.model}"
+        per = " for each item" if self.each else ""
+        return f"{self.node}: reads {read}{writes}{per}{model}{self._price()}"
+
+    def _price(self) -> str:
+        if self.money is None:
+            return ", price unknown"
+        if self.more:
+            known = f"{dollars(self.money)} and " if self.money else ""
+            return f", costs {known}what only the run will tell"
+        return f", {dollars(self.money)} at most" if self.money else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    """What a run may spend: its nodes that spend anything, in the order of the file, and the limit of the run."""
+
+    nodes: tuple[NodeEstimate, ...] = ()
+    limit: Limit = UNLIMITED
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens at most; None if only the run will tell."""
+        counts = [one.tokens_at_most for one in self.nodes]
+        return None if None in counts else sum(one for one in counts if one is not None)
+
+    @property
+    def money(self) -> float | None:
+        """US dollars at most; None if only the run will tell."""
+        sums = [one.money_at_most for one in self.nodes]
+        return None if None in sums else sum((one for one in sums if one is not None), 0.0)
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """For each limit that the run may pass, what it may spend and the limit, in words."""
+        found = []
+        if self.tokens is not None and self.limit.tokens is not None and self.tokens > self.limit.tokens:
+            found.append(f"it may spend {self.tokens:,} tokens, and its limit is {self.limit.tokens:,}")
+        if self.money is not None and self.limit.money is not None and self.money > self.limit.money:
+            found.append(f"it may cost {dollars(self.money)}, and its limit is {dollars(self.limit.money)}")
+        return tuple(found)
+
+    def __str__(self) -> str:
+        known = [_tokens(self.tokens)] if self.tokens is not None else []
+        known += [dollars(self.money)] if self.money else []
+        unknown = ["how many tokens"] if self.tokens is None else []
+        unknown += ["what it costs"] if self.money is None else []
+        parts = [f"at most {' and '.join(known)}"] if known else []
+        parts += [f"only the run will tell {' and '.join(unknown)}"] if unknown else []
+        limit = limit_words(self.limit)
+        return "; ".join([*parts, *([f"limit: {limit}"] if limit else [])])
+
+
+async def estimate_run(
+    checked: CheckedWorkflow, inputs: Mapping[str, Any], models: DefaultModels, services: Services, limit: Limit
+) -> RunEstimate:
+    """What a run with these inputs may spend. Only prices of models that are elsewhere are asked of a service."""
+    found = []
+    for node in checked.nodes.values():
+        if node.kind.estimate is not None and not node.node.disabled:
+            one = await _estimated(node, inputs, models, services)
+            found += [one] if one is not None else []
+    return RunEstimate(tuple(found), limit)
+
+
+async def _estimated(
+    node: CheckedNode, inputs: Mapping[str, Any], models: DefaultModels, services: Services
+) -> NodeEstimate | None:
+    assert node.kind.estimate is not None
+    each = False
+    try:
+        known, items = _known(node, inputs), _items(node, inputs)
+        each = items is None
+        calls = [one for item in items or () if (one := node.kind.estimate(known | item)) is not None]
+        if each and (one := node.kind.estimate(known)) is not None:
+            calls = [one]
+    except Exception:
+        # A stranger's estimate that fails tells nothing, and of a value that does not fit the run will tell.
+        return NodeEstimate(node.id, None, None, None, None, each, limit=node.node.limit)
+    if not calls:
+        return None
+    model = calls[0].model
+    if model == "":
+        model = models.embedding if calls[0].embedding else models.text
+    read, written = _sum(one.read for one in calls), _sum(one.written for one in calls)
+    money = await _price(model, read or 0, written or 0, services)
+    unknown = (MUCH if read is None else 0, MUCH if written is None else 0)
+    more = any(unknown) and bool(await _price(model, *unknown, services))
+    return NodeEstimate(node.id, model, read, written, money, each, more, node.node.limit)
+
+
+def _known(node: CheckedNode, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of a node that are known before the run, but for those whose items it runs over."""
+    known = {name: value for name, value in node.values.items() if name not in node.links}
+    for name, joined in node.links.items():
+        port = node.inputs[name]
+        if not any(one.fit.maps for one in joined) and all(_is_given(one, inputs) for one in joined):
+            values = [_turned(inputs[one.source.port], one) for one in joined]
+            joins = port.type.depth > 0
+            known[name] = [item for one in values for item in one] if joins and port.many else values
+            if not port.many:
+                (known[name],) = values
+    return known
+
+
+def _items(node: CheckedNode, inputs: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """For each execution what is known of the lists that the node runs over; None if nobody knows how long they are."""
+    over = {name: joined[0] for name, joined in node.links.items() if joined[0].fit.maps}
+    if not over:
+        return [{}]
+    lists = {name: inputs[one.source.port] for name, one in over.items() if _is_given(one, inputs)}
+    if node.maps > 1 or not lists or not all(isinstance(one, list) for one in lists.values()):
+        return None
+    length = max(map(len, lists.values()))
+    if length > MOST_ITEMS:
+        return None
+    return [
+        {name: _turned(one[index], over[name]) for name, one in lists.items() if index < len(one)}
+        for index in range(length)
+    ]
+
+
+async def _price(model: str | None, read: int, written: int, services: Services) -> float | None:
+    """US dollars; None for a model that only the run will tell, or whose price nobody knows."""
+    if model is None:
+        return None
+    if not names_server(model) and provider_of(model) in LOCAL_PROVIDERS:
+        return 0.0
+    try:
+        service: ModelsService = services.get("models")
+        return await service.estimate(model, read, written)
+    except PhloemError:
+        return None
+
+
+def _tokens(count: int) -> str:
+    return f"{count:,} token{'' if count == 1 else 's'}"
+
+
+def _is_given(link: Joined, inputs: Mapping[str, Any]) -> bool:
+    return link.source.node == INPUT and link.source.port in inputs
+
+
+def _turned(value: Any, link: Joined) -> Any:
+    return value if link.fit.coerce is None else link.fit.coerce(value)
+
+
+def _sum(counts: Iterator[int | None]) -> int | None:
+    total = 0
+    for one in counts:
+        if one is None:
+            return None
+        total += one
+    return total
+
+
+def _lesser(one: Amount | None, other: Amount | None) -> Amount | None:
+    return other if one is None else one if other is None else min(one, other)
