@@ -1,4 +1,38 @@
-"""The forms an answer can be held to: a JSON Schema, a pattern, or a choice of texts."""
+"""The forms an answer can be held to: a JSON Schema, a pattern, a choice of texts, or a grammar written by hand.
+
+Each becomes a Grammar (`tree`, `grammar`): rules that llama.cpp holds a model to token by token (`gbnf_writer`),
+that tell by themselves whether a text fits, and that close one which was cut off (`recogniser`, `shortest`).
+`schema` compiles schemas, with `numbers`, `strings`, `objects`, `keys` and `arrays`; `regex` and `automaton` compile
+patterns, `gbnf_reader` reads grammars. `factoring` makes alternatives part where they differ, and `ways` refuses what
+would still be read in too many ways. `schema_check` checks a schema beforehand and every answer afterwards.
+
+What becomes of the keywords of JSON Schema (draft 2020-12; 6, 7 and 2019-09 where `$schema` says so):
+
+compiled, so that no answer can break them
+    type, const, enum, properties, required, additionalProperties, patternProperties (up to 4 patterns),
+    propertyNames (of pattern, length, format, enum), minProperties, maxProperties, dependentRequired, items,
+    prefixItems, minItems and maxItems (to 1,000), uniqueItems of up to 8 listed values, minLength and maxLength
+    (to 10,000), pattern, format (see `formats`), minimum, maximum, exclusiveMinimum, exclusiveMaximum,
+    multipleOf, allOf, anyOf, oneOf as anyOf, $ref and $defs, also to themselves, and boolean schemas.
+checked afterwards: an answer that breaks them is a ServiceError
+    that exactly one of oneOf fits, not (but for types), if, then and else, contains with minContains and
+    maxContains, uniqueItems otherwise, dependentSchemas, unevaluatedItems and unevaluatedProperties; maxItems,
+    maxProperties and maxLength beyond what can be counted, propertyNames of other sorts; what two parts of an allOf
+    say that cannot be put together; and a key written twice.
+refused with a SettingError
+    $ref to anything outside the schema (nothing is ever fetched), $dynamicRef, $recursiveRef, $id inside the
+    schema, patternProperties beside unevaluatedProperties, lookaround, back references and word boundaries in
+    patterns, bounds of more than 40 digits, steps with more than 100 remainders, minItems above 1,000; what is too
+    large, too deep, goes in a circle, or can never be filled.
+ignored, as the standard says
+    title, description, default, examples, $comment, deprecated, readOnly, contentEncoding and whatever else is
+    no keyword: generators of schemas put many such words in.
+
+Four things are narrower than the standard, as with most makers of structured output. Properties come in the
+order in which they are listed. Properties that are not listed are written only if `additionalProperties` or
+`patternProperties` allows them in so many words. A tuple (`prefixItems`) is written whole unless `minItems` says that
+it may be shorter. And a number with type integer is written without a point.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +43,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from phloem.nodes.services.models.forms import regex
-from phloem.nodes.services.models.forms.automaton import deterministic
+from phloem.nodes.services.models.forms.automaton import Automaton
 from phloem.nodes.services.models.forms.grammar import Grammar
 from phloem.nodes.services.models.forms.tree import Text, alt
 from phloem.runtime.errors import ServiceError, SettingError
@@ -18,6 +52,7 @@ __all__ = ["Form", "form_of"]
 
 MOST_CHOICES: Final = 1_000
 LONGEST_CHOICE: Final = 2_000
+_KINDS: Final = "schema, pattern, choices and grammar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +62,25 @@ class Form:
     grammar: Grammar
     read: Callable[[str], Any]
 
+    def close(self, text: str) -> str:
+        """`text`, an answer that was cut off, with the fewest characters after it that make it whole.
+
+        Of several that are equally short always the same is taken. A last U+FFFD, which stands for a
+        character that came only in part, is left out where it does not fit. ServiceError if the text is
+        not the beginning of an answer, or if what comes out does not pass `read`.
+        """
+        for start in dict.fromkeys((text, text.rstrip("\ufffd"))):
+            rest = self.grammar.closing(start)
+            if rest is not None:
+                self.read(start + rest)
+                return start + rest
+        raise ServiceError(f"the model's answer is not the beginning of one that fits the form: {_short(text)}")
+
 
 def form_of(form: Mapping[str, Any]) -> Form:
-    """The form that has exactly one of `schema`, `pattern` and `choices`. SettingError says what is wrong with it."""
+    """The form that has one of `schema`, `pattern`, `choices`, `grammar`. SettingError says what is wrong with it."""
     if len(form) != 1:
-        raise SettingError("give one of schema, pattern and choices", hint="They are three ways to say the same thing.")
+        raise SettingError(f"give exactly one of {_KINDS}", hint="They are ways to say the same thing.")
     ((kind, value),) = form.items()
     if kind == "schema":
         return _schema_form(_canonical(value))
@@ -41,7 +90,11 @@ def form_of(form: Mapping[str, Any]) -> Form:
         return _pattern_form(value)
     if kind == "choices":
         return _choice_form(_choices(value))
-    raise SettingError(f"{kind!r} is not a form; forms are schema, pattern and choices")
+    if kind == "grammar":
+        if not isinstance(value, str):
+            raise SettingError("the grammar must be a text")
+        return _grammar_form(value)
+    raise SettingError(f"{kind!r:.80} is not a form; forms are {_KINDS}")
 
 
 def _canonical(schema: object) -> str:
@@ -59,7 +112,6 @@ def _schema_form(canonical: str) -> Form:
 
     check = SchemaCheck(canonical)
     grammar = schema_grammar(check.schema, check.fits)
-    grammar.check()
 
     def read(text: str) -> Any:
         try:
@@ -81,7 +133,7 @@ def _schema_form(canonical: str) -> Form:
 
 @functools.lru_cache(maxsize=64)
 def _pattern_form(pattern: str) -> Form:
-    grammar = Grammar(deterministic(regex.full_match(pattern), "root", lambda characters: characters)).pruned()
+    grammar = Grammar(Automaton.of(regex.full_match(pattern)).rules("root", lambda characters: characters)).pruned()
     grammar.check()
     regex.matches(pattern, "")
 
@@ -95,12 +147,25 @@ def _pattern_form(pattern: str) -> Form:
 
 @functools.lru_cache(maxsize=64)
 def _choice_form(choices: tuple[str, ...]) -> Form:
-    grammar = Grammar({"root": alt(*(Text(choice) for choice in choices))})
-    grammar.check()
+    grammar = Grammar({"root": alt(*(Text(choice) for choice in choices))}).ready()
 
     def read(text: str) -> str:
         if text not in choices:
             raise ServiceError(f"the model's answer is none of the choices: {_short(text)}")
+        return text
+
+    return Form(grammar, read)
+
+
+@functools.lru_cache(maxsize=64)
+def _grammar_form(source: str) -> Form:
+    from phloem.nodes.services.models.forms.gbnf_reader import read_gbnf
+
+    grammar = read_gbnf(source)
+
+    def read(text: str) -> str:
+        if not grammar.fits(text):
+            raise ServiceError(f"the model's answer does not fit the grammar: {_short(text)}")
         return text
 
     return Form(grammar, read)

@@ -14,7 +14,7 @@ from typing import Final
 
 from phloem.nodes.services.models.forms.tree import Chars
 
-__all__ = ["ANY", "VISIBLE", "means", "writes"]
+__all__ = ["ANY", "ANY_LINE", "VISIBLE", "means", "writes"]
 
 DIGITS: Final = Chars.of([(0x30, 0x39)])
 LETTERS: Final = DIGITS | Chars.of(
@@ -24,6 +24,8 @@ LETTERS: Final = DIGITS | Chars.of(
 SPACES: Final = Chars.of([(0x20, 0x20), (0x09, 0x0A)])
 ANY: Final = Chars.of([(0x09, 0x09), (0x20, 0x7E), (0xA0, 0x2027), (0x202A, 0x10FFFF)])
 """What `.` writes: no line ends, no control characters but the tab."""
+ANY_LINE: Final = ~Chars.of([(0x0A, 0x0A)])
+"""What `.` may mean."""
 VISIBLE: Final = ANY | Chars.of([(0x0A, 0x0A)])
 """What the opposite of a class or a set writes, as far as it may: the same, and the end of a line."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from phloem.nodes.services.models.forms.classes import ANY, VISIBLE, means, writes
+from phloem.nodes.services.models.forms.classes import ANY, ANY_LINE, VISIBLE, means, writes
 from phloem.nodes.services.models.forms.grammar import MOST_TIMES
 from phloem.nodes.services.models.forms.tree import Chars, Node, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
-__all__ = ["Branch", "branches", "full_match", "matches"]
+__all__ = ["Branch", "branches", "found_in", "full_match", "matches"]
 
 LONGEST: Final = 2_000
 DEEPEST: Final = 40
@@ -35,11 +35,25 @@ def full_match(pattern: str) -> Node:
     return alt(*(branch.node for branch in branches(pattern)))
 
 
-def branches(pattern: str) -> tuple[Branch, ...]:
-    """The alternatives of `pattern`. SettingError says what is not understood, and where."""
+def found_in(pattern: str, *, wide: bool = False) -> Node:
+    """What a text must be for `pattern` to be found in it: anything stands around it where no anchor ties it."""
+    around = repeat(~Chars(()) if wide else VISIBLE, 0, None)
+    options = []
+    for branch in branches(pattern, wide=wide):
+        before = [] if branch.at_start else [around]
+        after = [] if branch.at_end else [around]
+        options.append(seq(*before, branch.node, *after))
+    return alt(*options)
+
+
+def branches(pattern: str, *, wide: bool = False) -> tuple[Branch, ...]:
+    """The alternatives of `pattern`. SettingError says what is not understood, and where.
+
+    They fit only what surely matches, or, if `wide`, all that may match (see classes).
+    """
     if len(pattern) > LONGEST:
         raise SettingError(f"the pattern has {len(pattern):,} characters; at most {LONGEST:,} can be used")
-    return _Reader(pattern).branches()
+    return _Reader(pattern, wide=wide).branches()
 
 
 def matches(pattern: str, text: str, *, whole: bool = True) -> bool:
@@ -72,8 +86,9 @@ _GROUPS: Final = {
 class _Reader:
     """Reads a pattern front to back, one method for each kind of part."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, wide: bool) -> None:
         self._pattern = pattern
+        self._wide = wide
         self._at = 0
         self._depth = 0
 
@@ -113,7 +128,7 @@ class _Reader:
     def _one(self) -> Node:
         start, character = self._at, self._next()
         if character == ".":
-            return ANY
+            return ANY_LINE if self._wide else ANY
         if character == "[":
             return self._set(start)
         if character == "(":
@@ -154,7 +169,9 @@ class _Reader:
     def _escape(self, start: int) -> Node:
         """What stands after a backslash outside a set."""
         character = self._next()
-        return writes(character) if character in "dDwWsS" else Text(self._escaped(character, start))
+        if character in "dDwWsS":
+            return means(character) if self._wide else writes(character)
+        return Text(self._escaped(character, start))
 
     def _escaped(self, character: str, start: int) -> str:
         if character in _CONTROLS:
@@ -187,12 +204,12 @@ class _Reader:
         while first or not self._ahead("]"):
             first = False
             if (name := self._class()) is not None:
-                members = members | (means(name) if negated else writes(name))
+                members = members | (means(name) if negated != self._wide else writes(name))
             else:
                 members = members | self._range(start)
         self._next()
-        found = ~members & VISIBLE if negated else members
-        if not found.ranges:
+        found = members if not negated else ~members if self._wide else ~members & VISIBLE
+        if not found.ranges and not self._wide:
             raise self._error("a set without a character", start)
         return found
 

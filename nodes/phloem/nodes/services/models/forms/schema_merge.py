@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import unquote
 
+from phloem.nodes.services.models.forms import regex
 from phloem.runtime.errors import SettingError
 
-__all__ = ["Contradiction", "Schema", "flattened", "merged"]
+__all__ = ["Contradiction", "Schema", "both", "every", "flattened", "merged", "same"]
 
 Schema = Mapping[str, Any] | bool
 
@@ -18,6 +23,8 @@ _SAYS_NOTHING: Final = frozenset(
     {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment", "title", "description", "default", "examples"}
 )
 """Keywords that make no value fit less."""
+_ALSO: Final = "also "
+"""Stands before a keyword that holds once more; no schema from outside is looked at for it."""
 
 
 class Contradiction(SettingError):
@@ -30,6 +37,8 @@ def flattened(schema: Schema, root: Schema) -> Schema:
         if isinstance(schema, bool) or not ("$ref" in schema or "allOf" in schema):
             break
         parts = [_target(schema["$ref"], root)] if "$ref" in schema else []
+        if len(schema.get("allOf", [])) > MOST_OPTIONS:
+            raise SettingError(f"the schema has more than {MOST_OPTIONS} parts in one allOf")
         own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
         whole: Schema = True
         for part in [*parts, *schema.get("allOf", []), own]:
@@ -72,13 +81,74 @@ def merged(one: Schema, two: Schema) -> Schema:
         raise Contradiction("the schema allows nothing at all in one place")
     whole = dict(one)
     for key, value in two.items():
-        if key not in whole or whole[key] == value:
+        if key not in whole or same(whole[key], value):
             whole[key] = value
         elif key == "$ref":
             whole["allOf"] = [*whole.get("allOf", []), {"$ref": value}]
         elif key in _RULES:
             whole[key] = _RULES[key](whole[key], value)
+    for key in ("pattern", "format"):
+        values = list(dict.fromkeys([*every(one, key), *every(two, key)]))
+        whole.update(zip((key, _ALSO + key), (values[0], values[1:]), strict=True) if values else ())
+    whole.update(_properties(one, two))
+    whole.update(_items(one, two))
     return whole
+
+
+def every(schema: Mapping[str, Any], key: str) -> list[str]:
+    """All patterns, or formats, that hold: several, where `merged` put schemas together."""
+    return [*([schema[key]] if key in schema else []), *schema.get(_ALSO + key, [])]
+
+
+def same(one: Any, two: Any) -> bool:
+    """Whether two values are the same JSON: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(one, bool) or isinstance(two, bool):
+        return one is two
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        return one.keys() == two.keys() and all(same(value, two[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return bool(one == two)
+
+
+def _properties(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The properties of both: one that only one of them lists is an additional one to the other."""
+    names = dict.fromkeys([*one.get("properties", {}), *two.get("properties", {})])
+    if names:
+        yield "properties", {name: both(_property(one, name), _property(two, name)) for name in names}
+    for key in ("additionalProperties", "unevaluatedProperties"):
+        if key in one or key in two:
+            yield key, both(one.get(key, True), two.get(key, True))
+    patterns = dict.fromkeys([*one.get("patternProperties", {}), *two.get("patternProperties", {})])
+    if patterns:
+        first, second = one.get("patternProperties", {}), two.get("patternProperties", {})
+        yield "patternProperties", {name: both(first.get(name, True), second.get(name, True)) for name in patterns}
+
+
+def _property(schema: Mapping[str, Any], name: str) -> Schema:
+    """What `schema` asks of a property."""
+    patterns = schema.get("patternProperties", {})
+    parts = [part for pattern, part in patterns.items() if regex.matches(pattern, name, whole=False)]
+    if name in schema.get("properties", {}):
+        parts.insert(0, schema["properties"][name])
+    other: Schema = schema.get("additionalProperties", True)
+    return functools.reduce(both, parts) if parts else other
+
+
+def _items(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The items of both, place by place."""
+    if any(isinstance(schema.get("items"), list) for schema in (one, two)):
+        return
+    first, second = one.get("prefixItems", []), two.get("prefixItems", [])
+    rest, others = one.get("items", True), two.get("items", True)
+    if first or second:
+        places = itertools.zip_longest(first, second)
+        yield (
+            "prefixItems",
+            [both(rest if left is None else left, others if right is None else right) for left, right in places],
+        )
+    if "items" in one or "items" in two:
+        yield "items", both(rest, others)
 
 
 def _types(one: Any, two: Any) -> list[str]:
@@ -92,25 +162,30 @@ def _types(one: Any, two: Any) -> list[str]:
     return sorted(both)
 
 
-def _same(one: Any, two: Any) -> Any:
+def _contradiction(one: Any, two: Any) -> Any:
     raise Contradiction(f"the schema asks for both {one!r:.80} and {two!r:.80}")
 
 
 def _choices(one: list[Any], two: list[Any]) -> list[Any]:
-    both = [value for value in one if value in two]
-    if not both:
+    found = [value for value in one if any(same(value, other) for other in two)]
+    if not found:
         raise Contradiction("the schema has two lists of values with none in common")
-    return both
+    return found
 
 
-def _properties(one: Mapping[str, Schema], two: Mapping[str, Schema]) -> dict[str, Schema]:
-    return {
-        name: _both(one[name], two[name]) if name in one and name in two else one[name] if name in one else two[name]
-        for name in [*one, *(name for name in two if name not in one)]
-    }
+def _multiple(one: float, two: float) -> float:
+    """The smallest number that is a multiple of both."""
+    first, second = Fraction(repr(one)), Fraction(repr(two))
+    found = Fraction(math.lcm(first.numerator, second.numerator), math.gcd(first.denominator, second.denominator))
+    return found.numerator if found.denominator == 1 else float(found)
 
 
-def _both(one: Schema, two: Schema) -> Schema:
+def _needs(one: Mapping[str, list[str]], two: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {name: list(dict.fromkeys([*one.get(name, []), *two.get(name, [])])) for name in [*one, *two]}
+
+
+def both(one: Schema, two: Schema) -> Schema:
+    """A schema for what fits both, put together only when its turn comes."""
     if one is True or one == two:
         return two
     if two is True:
@@ -121,15 +196,17 @@ def _both(one: Schema, two: Schema) -> Schema:
 def _options(one: list[Schema], two: list[Schema]) -> list[Schema]:
     if len(one) * len(two) > MOST_OPTIONS:
         raise SettingError("the schema combines too many alternatives")
-    return [_both(first, second) for first in one for second in two]
+    return [both(first, second) for first in one for second in two]
 
 
 _RULES: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "type": _types, "const": _same, "enum": _choices,
-    "properties": _properties, "items": _both, "additionalProperties": _both,
+    "type": _types, "const": _contradiction, "enum": _choices, "propertyNames": both, "multipleOf": _multiple,
     "required": lambda one, two: [*one, *(name for name in two if name not in one)],
     "allOf": lambda one, two: [*one, *two], "anyOf": _options, "oneOf": _options,
+    "not": lambda one, two: {"anyOf": [one, two]}, "uniqueItems": lambda one, two: one or two,
+    "dependentRequired": _needs,
     **dict.fromkeys(["minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"], max),
     **dict.fromkeys(["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"], min),
 }  # fmt: skip
-"""How two values of a keyword become one. Of any other keyword the first is kept; the final check knows both."""
+"""How two values of a keyword become one, beside those of objects and arrays. Of any other keyword the first
+is kept; the final check knows both."""

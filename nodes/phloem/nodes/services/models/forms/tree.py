@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["NOTHING", "Alt", "Chars", "Node", "Ref", "Repeat", "Seq", "Text", "alt", "repeat", "seq", "walk"]
+__all__ = [
+    "NOTHING", "Alt", "Chars", "Node", "Ref", "Repeat", "Seq", "Text", "alt", "may_be_empty", "repeat", "seq", "walk",
+]  # fmt: skip
 
 LAST: Final = 0x10FFFF
 
@@ -51,10 +54,23 @@ class Chars:
         return Chars.of([*self.ranges, *other.ranges])
 
     def __and__(self, other: Chars) -> Chars:
-        return ~(~self | ~other)
+        found = []
+        one, two = iter(self.ranges), iter(other.ranges)
+        first, second = next(one, None), next(two, None)
+        while first and second:
+            low, high = max(first[0], second[0]), min(first[1], second[1])
+            if low <= high:
+                found.append((low, high))
+            if first[1] < second[1]:
+                first = next(one, None)
+            else:
+                second = next(two, None)
+        return Chars(tuple(found))
 
     def __contains__(self, character: str) -> bool:
-        return any(low <= ord(character) <= high for low, high in self.ranges)
+        code = ord(character)
+        at = bisect.bisect_right(self.ranges, (code, LAST)) - 1
+        return at >= 0 and code <= self.ranges[at][1]
 
 
 def _usable(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -153,3 +169,18 @@ def walk(node: Node) -> Iterator[Node]:
             left.extend(part.options)
         elif isinstance(part, Repeat):
             left.append(part.item)
+
+
+def may_be_empty(node: Node, empty: set[str]) -> bool:
+    """Whether the empty text fits `node`, given that it fits each rule in `empty`."""
+    match node:
+        case Text() | Chars():
+            return False
+        case Seq(items):
+            return all(may_be_empty(item, empty) for item in items)
+        case Alt(options):
+            return any(may_be_empty(option, empty) for option in options)
+        case Repeat(item, least, _):
+            return least == 0 or may_be_empty(item, empty)
+        case Ref(rule):
+            return rule in empty
