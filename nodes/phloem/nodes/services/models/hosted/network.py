@@ -1,0 +1,138 @@
+"""The network under the SDKs: one HTTP client per server, which bounds what the server may do to us.
+
+Answers are limited in size, redirects are not followed (a key would go along to whoever is named), and packed
+answers are refused, which could unpack to anything. Hosted providers are reached through the proxy that
+HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the host: behind a company's proxy there is no
+other way. Servers on this machine are asked directly. SSL_CERT_FILE and SSL_CERT_DIR name authorities of one's own.
+"""
+
+from __future__ import annotations
+
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx2
+from phloem.nodes.services.models.hosted.endpoints import Endpoint
+from phloem.runtime.errors import ConfigError, ServiceError
+
+__all__ = ["http_client", "proxy_for"]
+
+LARGEST: Final = 64_000_000
+"""Bytes of one answer: a hundred vectors of 4,096 numbers as text are some ten million."""
+LARGEST_EVENT: Final = 4_000_000
+"""Bytes of one event of a stream, which holds a few words."""
+CONNECTIONS: Final = 64
+KEPT: Final = 16
+
+
+def http_client(endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> httpx2.AsyncClient:
+    """A client for the server of that endpoint. `tls` replaces the system's authorities."""
+    proxy = proxy_for(endpoint.url)
+    limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT)
+    try:
+        context = tls or _authorities(endpoint.url, proxy or "")
+        inner = httpx2.AsyncHTTPTransport(verify=context, proxy=proxy, limits=limits, trust_env=False)
+    except (ImportError, ValueError, OSError):
+        cause = f"the proxy for {endpoint.host} cannot be used" if proxy else "the certificates cannot be read"
+        hint = "HTTPS_PROXY looks like http://proxy.example:3128." if proxy else "Look at SSL_CERT_FILE."
+        raise ConfigError(cause, hint=hint) from None
+    seconds = endpoint.seconds
+    return httpx2.AsyncClient(
+        transport=_Bounded(inner, endpoint),
+        timeout=httpx2.Timeout(seconds.quiet, connect=seconds.connect),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _authorities(*urls: str) -> ssl.SSLContext:
+    """Whom to trust. Reading the system's list takes a while, so without TLS it is nobody."""
+    if any(url.startswith("https://") for url in urls):
+        return httpx2.create_ssl_context()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy through which the environment wants an address to be asked; None for directly."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1":
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+_OF_ACCOUNTS: Final = frozenset({"openai-organization", "openai-project"})
+_OF_KEYS: Final = frozenset({"authorization", "api-key", "x-api-key"})
+
+
+@cache
+def _agent() -> str:
+    from importlib.metadata import version
+
+    return f"phloem/{version('phloem')}"
+
+
+class _Bounded(httpx2.AsyncBaseTransport):
+    """Carries requests, and lets no answer through that is packed or becomes too large."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, endpoint: Endpoint) -> None:
+        self._inner = inner
+        self._endpoint = endpoint
+        self._host = endpoint.host
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._tidy(request.headers)
+        response = await self._inner.handle_async_request(request)
+        packed = response.headers.get("content-encoding", "identity").strip().lower()
+        if packed not in ("", "identity"):
+            await response.aclose()
+            raise ServiceError(f"{self._host} answered packed, which was not asked for")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        events = response.headers.get("content-type", "").strip().lower().startswith("text/event-stream")
+        response.stream = _BoundedStream(response.stream, self._host, events)
+        return response
+
+    def _tidy(self, headers: httpx2.Headers) -> None:
+        """Send what the provider needs, and nothing that the SDKs add of themselves, the machine or the environment."""
+        headers["Accept-Encoding"] = "identity"
+        headers["User-Agent"] = _agent()
+        stranger = self._endpoint.preset.name not in ("openai", "azure")
+        for name in list(headers):
+            of_ours = name.startswith("x-stainless-") or (stranger and name in _OF_ACCOUNTS)
+            if of_ours or (self._endpoint.key is None and name in _OF_KEYS):
+                del headers[name]
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    """The bytes of an answer as they come; ServiceError when they, or one event among them, are too many."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, host: str, events: bool) -> None:
+        self._inner = inner
+        self._host = host
+        self._events = events
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        total = event = 0
+        async for chunk in self._inner:
+            total += len(chunk)
+            if self._events:
+                end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"), chunk.rfind(b"\r\r"))
+                event = event + len(chunk) if end < 0 else len(chunk) - end
+            if total > LARGEST or event > LARGEST_EVENT:
+                most = f"{LARGEST:,}" if total > LARGEST else f"{LARGEST_EVENT:,} in one event"
+                raise ServiceError(f"{self._host} answers with more than {most} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
