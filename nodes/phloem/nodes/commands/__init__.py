@@ -1,0 +1,1 @@
+"""What the nodes and their services add to the command line."""
