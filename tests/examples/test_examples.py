@@ -77,6 +77,15 @@ def test_route_by_sentiment_takes_one_way_and_skips_the_other(review: str, begin
     assert [event.node for event in events if isinstance(event, NodeSkipped)] == [skipped]
 
 
+@pytest.mark.slow
+def test_chat_with_history_leaves_out_old_turns_and_answers_from_the_page() -> None:
+    found = outputs("chat-with-history")
+    assert found["answer"] == "1785"
+    assert 0 < found["dropped"] < 14
+    other = outputs("chat-with-history", question="Where was the Jacquard loom shown?")
+    assert other["answer"] == "Lyon"
+
+
 def test_compare_documents_tells_the_like_from_the_unlike() -> None:
     breads = outputs("compare-documents")
     assert breads["similarity"] > 0.5

@@ -73,6 +73,29 @@ def test_what_was_put_in_is_found_by_its_vector(store: LocalCollections) -> None
     assert [hit.score for hit in others] == sorted((hit.score for hit in others), reverse=True)
 
 
+def test_what_another_process_was_just_writing_is_read_again(
+    store: LocalCollections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chromadb.api.models.Collection import Collection as ChromaCollection
+    from chromadb.errors import InternalError
+
+    add(store, "notes", ["a", "b"])
+    query, failures = ChromaCollection.query, [1]
+
+    def failing(self: ChromaCollection, *arguments: Any, **named: Any) -> Any:
+        if failures and failures.pop():
+            raise InternalError("Error deserializing pickle file")
+        return query(self, *arguments, **named)
+
+    monkeypatch.setattr(ChromaCollection, "query", failing)
+    assert ids_of(search(store, "notes", "b", k=1)) == ["b"]
+    failures += [1, 1]
+    with pytest.raises(ServiceError, match="cannot search in 'notes'"):
+        search(store, "notes", "b")
+    add(store, "notes", ["c"])
+    assert ids_of(search(store, "notes", "c", k=1)) == ["c"]
+
+
 def test_a_score_is_the_cosine(store: LocalCollections) -> None:
     run(store.add("notes", MODEL, ["x", "y", "z"], ["", "", ""], [[2, 0], [0, 3], [-1, 0]], [{}, {}, {}]))
     found = {hit.id: hit.score for hit in run(store.search("notes", [5, 5], 3, None))}

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phloem.nodes.services.models.gguf import read_header
+from phloem.nodes.services.models.local.gguf import read_header
 from phloem.runtime.errors import ServiceError
 from support.model_files import DEMO, MINILM, changed, renamed
 
 pytestmark = pytest.mark.slow
 
 DATA = DEMO.read_bytes()
+TESTS = Path(__file__).parents[1]
 HEADER = 32_000
 """Bytes of the demo model that lie before its tensors, roughly."""
 
@@ -112,12 +113,11 @@ def test_whatever_a_byte_of_the_header_is_there_is_a_header_or_a_reason(
 def test_damaged_models_give_errors_and_never_end_the_process(tmp_path: Path) -> None:
     """Damages that llama.cpp met, in its own process, so that an abort is seen and not suffered."""
     code = f"""
-import random
+import random, sys
 from pathlib import Path
-from phloem.nodes.services.models.gguf import read_header
-from phloem.nodes.services.models.text_model import TextModel
-from phloem.nodes.services.models.sampling import Wording
+sys.path.insert(0, {str(TESTS)!r})
 from phloem.runtime.errors import InputError, ServiceError
+from support.engines import engine_of
 data, path, chance = Path({str(DEMO)!r}).read_bytes(), Path({str(tmp_path / "model.gguf")!r}), random.Random(7)
 met = set()
 for number in range(120):
@@ -126,10 +126,11 @@ for number in range(120):
         changed[chance.randrange(24, 900 if number % 2 else {HEADER})] = chance.choice([0, 1, 2, 9, 255])
     path.write_bytes(changed)
     try:
-        model = TextModel("m", path, read_header(path))
-        list(model.write(model.prompt("<|user|>hi<|end|><|assistant|>", marks=True), Wording(max_tokens=2)))
+        model = engine_of(path)
+        model.ask("hi", max_tokens=2)
+        errors = model.finish().errors
         model.close()
-        met.add("fine")
+        met.add("damaged" if errors else "fine")
     except (InputError, ServiceError) as error:
         met.add(error.message.partition(":")[0][:17])
 print(sorted(met))

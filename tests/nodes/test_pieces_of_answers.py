@@ -6,7 +6,7 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
-from phloem.nodes.services.models.text import Pieces
+from phloem.nodes.services.models.local.text import Pieces
 
 
 def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:

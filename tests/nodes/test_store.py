@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from typing import Any
 import pytest
 from phloem.nodes.services import collections as collections_service
 from phloem.nodes.services import models as models_service
-from phloem.nodes.services.models.service import LocalModels
+from phloem.nodes.services.models.models import Models
 from phloem.runtime.context import Context, Scope, Services
 from phloem.runtime.errors import InputError, SettingError
 from phloem.runtime.grants import Permissions
@@ -26,15 +30,16 @@ FACTS = ["Refunds are paid within 30 days.", "The tower is 40 meters high.", "Br
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalModels]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
     service = models_service.make(Home(tmp_path_factory.mktemp("home")))
-    asyncio.run(service.embed("local:minilm", ["warm"]))
+    for model in ("local:demo", "local:minilm"):
+        asyncio.run(service.count(model, "warm"))
     yield service
     asyncio.run(service.close())
 
 
 @pytest.fixture
-def ctx(models: LocalModels, home: Home, tmp_path: Path) -> Iterator[Context]:
+def ctx(models: Models, home: Home, tmp_path: Path) -> Iterator[Context]:
     kept = collections_service.make(home)
     services = Services({"models": lambda: models, "collections": lambda: kept})
     yield Context(Scope(run="test", services=services, permissions=Permissions(folder=tmp_path)), node="node")
@@ -145,8 +150,99 @@ def test_nothing_to_keep_is_refused(ctx: Context, inputs: dict[str, Any]) -> Non
 def test_a_collection_of_another_model_is_refused_before_anything_is_computed(ctx: Context) -> None:
     service = ctx.scope.services.get("collections")
     asyncio.run(service.add("theirs", "openai:large", ["a"], ["t"], [[1.0, 2.0]], [{}]))
-    with pytest.raises(InputError, match="begun with openai:large, so it cannot take vectors of local:minilm"):
+    with pytest.raises(
+        InputError, match="begun with openai:large, whose vectors cannot be compared with those of local:minilm"
+    ):
         call("store.add", ctx, texts=FACTS, collection="theirs")
+
+
+def test_a_collection_is_searched_with_its_own_model_and_no_other(ctx: Context) -> None:
+    call("store.add", ctx, texts=FACTS, collection="facts", model="minilm")
+    for model in ("", "local:minilm", "minilm"):
+        assert texts_of(call("store.search", ctx, query="height", collection="facts", k=1, model=model)) == [FACTS[1]]
+    with pytest.raises(
+        InputError, match="begun with local:minilm, whose vectors cannot be compared with those of local:demo"
+    ):
+        call("store.search", ctx, query="height", collection="facts", model="local:demo")
+    with pytest.raises(InputError, match="local:demo"):
+        call("store.search", ctx, query="height", collection=FACTS, model="local:demo")
+
+
+def test_a_collection_remembers_what_its_model_computed(ctx: Context) -> None:
+    call("store.add", ctx, texts=FACTS, collection="facts")
+    noted = json.loads(asyncio.run(ctx.collections.note("facts")))
+    assert noted["identity"] == asyncio.run(ctx.models.identity("local:minilm"))
+    assert len(noted["vector"]) == 384
+
+
+def test_an_update_of_the_library_does_not_make_it_another_model(ctx: Context) -> None:
+    call("store.add", ctx, texts=FACTS, collection="facts")
+    noted = json.loads(asyncio.run(ctx.collections.note("facts")))
+    asyncio.run(ctx.collections.keep_note("facts", json.dumps({**noted, "identity": "of an earlier version"})))
+    state, tokens = asyncio.run(ctx.collections.state("facts")), [ctx.tokens_in]
+    for _ in range(3):
+        assert call("store.search", ctx, query="height", collection="facts", k=1)[0].text == FACTS[1]
+        tokens.append(ctx.tokens_in)
+    first, second, third = (after - before for before, after in itertools.pairwise(tokens))
+    assert first > second == third, "only once is it computed whether it is the same model"
+    assert json.loads(asyncio.run(ctx.collections.note("facts"))) == noted
+    assert asyncio.run(ctx.collections.state("facts")) == state
+
+
+@pytest.mark.parametrize("wrong", ["", "{", "[1]", '{"identity": 1}', '{"identity": "x", "vector": ["y"]}'])
+def test_a_collection_of_an_earlier_version_is_taken_as_it_is(ctx: Context, wrong: str) -> None:
+    call("store.add", ctx, texts=FACTS, collection="facts")
+    noted = asyncio.run(ctx.collections.note("facts"))
+    asyncio.run(ctx.collections.keep_note("facts", wrong))
+    call("store.add", ctx, texts=["More."], collection="facts")
+    assert asyncio.run(ctx.collections.note("facts")) == noted
+
+
+@pytest.mark.parametrize("other", [[1.0] + [0.0] * 383, [1.0, 0.0]])
+def test_another_model_under_the_same_name_is_refused(ctx: Context, other: list[float]) -> None:
+    call("store.add", ctx, texts=FACTS, collection="facts")
+    asyncio.run(ctx.collections.keep_note("facts", json.dumps({"identity": "another file", "vector": other})))
+    for id, inputs in (("store.add", {"texts": ["More."]}), ("store.search", {"query": "height"})):
+        with pytest.raises(InputError, match="begun with local:minilm, which is another model now") as caught:
+            call(id, ctx, collection="facts", **inputs)
+        assert "store.clear" in str(caught.value.hint)
+    call("store.clear", ctx, collection="facts")
+    assert asyncio.run(ctx.collections.note("facts")) == ""
+    call("store.add", ctx, texts=FACTS, collection="facts")
+
+
+@pytest.mark.slow
+def test_a_model_whose_files_were_replaced_is_noticed(ctx: Context, tmp_path: Path) -> None:
+    from support.sentence_folders import vector_model
+
+    kept, own = ctx.scope.services.get("collections"), models_service.make(Home(tmp_path))
+    ctx.scope.services = Services({"models": lambda: own, "collections": lambda: kept})
+    mine = tmp_path / "mine"
+    vector_model(mine)
+    try:
+        call("store.add", ctx, texts=FACTS, collection="facts", model=f"sentence-transformers:{mine}")
+        (mine / "README.md").write_text("Another description of the same weights.")
+        assert len(call("store.search", ctx, query="height", collection="facts")) == 3
+        shutil.rmtree(mine)
+        vector_model(mine, seed=9)
+        with pytest.raises(InputError, match="which is another model now"):
+            call("store.search", ctx, query="height", collection="facts")
+    finally:
+        asyncio.run(own.close())
+
+
+def test_a_ledger_of_an_earlier_version_gets_what_it_lacks(ctx: Context, home: Home) -> None:
+    call("store.add", ctx, texts=FACTS, collection="facts")
+    asyncio.run(ctx.scope.services.get("collections").close())
+    ledger = sqlite3.connect(home.collections / "ledger.sqlite3")
+    ledger.execute("ALTER TABLE collections DROP COLUMN note")
+    ledger.commit()
+    ledger.close()
+    assert call("store.search", ctx, query="height", collection="facts", k=1)[0].text == FACTS[1]
+    assert json.loads(asyncio.run(ctx.collections.note("facts")))["vector"]
+    assert asyncio.run(ctx.collections.note("absent")) == ""
+    with pytest.raises(InputError, match="no collection"):
+        asyncio.run(ctx.collections.keep_note("absent", "x"))
 
 
 def test_what_was_written_is_told_for_the_cache(ctx: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from phloem.nodes.services.models.catalogue import DATA
+from phloem.nodes.services.models.local.catalogue import DATA
 
 DEMO = DATA / "demo.gguf"
 MINILM = DATA / "minilm.gguf"

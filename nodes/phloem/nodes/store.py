@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 from phloem.nodes.checks import whole
+from phloem.nodes.llm.conversations.passages import documents_of
+from phloem.nodes.llm.estimates import embedding, searching
+from phloem.nodes.same_model import check_model, note_model
 from phloem.runtime.context import Context
 from phloem.runtime.declare import In, Out, Setting, node
 from phloem.runtime.errors import InputError
@@ -28,9 +31,10 @@ async def _add_stamp(context: Context, inputs: Mapping[str, Any]) -> str:
 @node(
     "store.add",
     "Keep texts",
-    needs=["model:model"],
+    needs=["embedding:model"],
     effect="writes",
     stamp=_add_stamp,
+    estimate=embedding("texts", "documents"),
     examples=[
         Example(
             {"texts": ["Refunds are paid within 30 days.", "The tower is 40 meters high."], "collection": "notes"},
@@ -43,7 +47,7 @@ async def add(
     collection: CollectionName,
     texts: Annotated[Sequence[str], In("Texts to keep", many=True)] = (),
     documents: Annotated[Sequence[Document], In("Documents to keep, with title, source and metadata", many=True)] = (),
-    model: Annotated[ModelName, Setting("The embedding model; local:minilm if empty")] = "",
+    model: Annotated[ModelName, Setting("The embedding model; the run's own if empty")] = "",
     only: Annotated[bool, Setting("Remove whatever else the collection holds")] = False,
 ) -> Collection:
     """Keep texts in a collection, where a search finds them by their meaning.
@@ -52,13 +56,16 @@ async def add(
     collection has already is not added again: a text, or a document with its source, is there once, and
     adding it again replaces its metadata. With `only`, the collection then holds these texts and no others:
     right for a workflow that reads the same source anew each time. A collection lives in Phloem's own
-    folder until store.clear empties it, and keeps the embedding model that it was begun with.
+    folder until store.clear empties it. It remembers the embedding model that it was begun with, and takes no
+    other's vectors, since they cannot be compared.
     """
     items = _items(texts, documents)
     if not items:
         raise InputError("there is nothing to keep: no texts and no documents came", hint="Link texts or documents.")
     name = ctx.models.name(model, embedding=True)
-    await _check_model(ctx, collection, name)
+    known = await ctx.collections.about(collection)
+    if known is not None:
+        await check_model(ctx, known, name)
     kept = Collection(collection, name)
     for start in range(0, len(items), AT_ONCE):
         ctx.progress(start / len(items), f"{start} of {len(items)}")
@@ -72,6 +79,8 @@ async def add(
             [metadata for _, _, metadata in some],
             model=name,
         )
+        if known is None and start == 0:
+            await note_model(ctx, collection, name)
     if only:
         await ctx.collections.keep_only(collection, [id for id, _, _ in items])
     ctx.progress(1.0, f"{len(items)} kept")
@@ -89,20 +98,10 @@ def _items(texts: Sequence[str], documents: Sequence[Document]) -> list[tuple[st
     return list(found.values())
 
 
-async def _check_model(context: Context, collection: str, model: str) -> None:
-    """InputError, before anything is computed, if the collection is of another model."""
-    known = await context.collections.about(collection)
-    if known is not None and known.model != model:
-        raise InputError(
-            f"the collection {collection!r} was begun with {known.model}, so it cannot take vectors of {model}",
-            hint="Choose that model, another collection, or empty this one with store.clear.",
-        )
-
-
 async def _search_stamp(context: Context, inputs: Mapping[str, Any]) -> str:
     asked = inputs["collection"]
     if isinstance(asked, list | tuple):
-        return await context.models.identity(embedding=True)
+        return await context.models.identity(inputs.get("model", ""), embedding=True)
     known = await context.collections.about(_name_of(asked))
     if known is None:
         return ""
@@ -112,9 +111,10 @@ async def _search_stamp(context: Context, inputs: Mapping[str, Any]) -> str:
 @node(
     "store.search",
     "Search by meaning",
-    needs=["model"],
+    needs=["embedding:model"],
     effect="reads",
     stamp=_search_stamp,
+    estimate=searching,
     examples=[
         Example(
             {
@@ -139,12 +139,13 @@ async def search(
     min_score: Annotated[
         float | None, Setting("Only hits at least this alike (1 the same, 0 unrelated)", ge=-1, le=1)
     ] = None,
+    model: Annotated[ModelName, Setting("The embedding model; a collection has its own, else the run's if empty")] = "",
 ) -> Annotated[list[Hit], Out("hits")]:
     """Find the texts of a collection that mean what a query says, the most alike first.
 
     Instead of a collection, texts or documents can be given, to look through them once without keeping
     them. A hit has the text, its source and metadata, and a score: 1 for the same meaning, about 0 for
-    none in common.
+    none in common. The query is embedded with the model that the collection was begun with.
 
     where compares fields of the metadata, such as {"source": "looms.html"} or {"page": {"$gte": 3}}; it
     knows $eq, $ne, $gt, $gte, $lt, $lte, $in, $nin and $contains, joins with $and and $or, and reaches
@@ -154,12 +155,13 @@ async def search(
         raise InputError("the query is empty", hint="Say what to look for.")
     most = whole("k", k, least=1, most=MOST_HITS)
     if isinstance(collection, list | tuple):
-        hits = await _look_through(ctx, query, collection, most, where)
+        hits = await _look_through(ctx, query, collection, most, where, model)
     else:
         name = _name_of(collection)
         known = await ctx.collections.about(name)
         if known is None:
             raise InputError(f"there is no collection {name!r:.200}", hint="Fill it first, with store.add.")
+        await check_model(ctx, known, ctx.models.name(model or known.model, embedding=True))
         (vector,) = await ctx.models.embed([query], model=known.model)
         hits = await ctx.collections.search(name, vector, most, where)
     return [hit for hit in hits if min_score is None or hit.score >= min_score]
@@ -178,12 +180,14 @@ def _name_of(collection: object) -> str:
     return collection
 
 
-async def _look_through(context: Context, query: str, texts: Sequence[Any], k: int, where: Any) -> list[Hit]:
+async def _look_through(
+    context: Context, query: str, texts: Sequence[Any], k: int, where: Any, model: str
+) -> list[Hit]:
     """The `k` of these texts that are nearest to the query."""
     if where:
         raise InputError("a filter needs a collection", hint="Keep the texts with store.add first.")
-    items = _items([], [_document(one) for one in texts])
-    vectors = await context.models.embed([query, *(text for _, text, _ in items)])
+    items = _items([], documents_of(texts))
+    vectors = await context.models.embed([query, *(text for _, text, _ in items)], model=model)
     hits = [
         Hit(
             text,
@@ -195,16 +199,6 @@ async def _look_through(context: Context, query: str, texts: Sequence[Any], k: i
         for (id, text, metadata), vector in zip(items, vectors[1:], strict=True)
     ]
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
-
-
-def _document(value: object) -> Document:
-    if isinstance(value, Document):
-        return value
-    if isinstance(value, Hit):
-        return Document(value.text, source=value.source, metadata=value.metadata)
-    if isinstance(value, str):
-        return Document(value)
-    raise InputError(f"texts or documents can be looked through, not {type(value).__name__}")
 
 
 class Cleared(NamedTuple):

@@ -25,7 +25,7 @@ _AT_ONCE: Final = 500
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS collections (
     name TEXT PRIMARY KEY, model TEXT NOT NULL, width INTEGER NOT NULL,
-    total BLOB NOT NULL, items INTEGER NOT NULL, pending TEXT) WITHOUT ROWID;
+    total BLOB NOT NULL, items INTEGER NOT NULL, pending TEXT, note TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     collection TEXT NOT NULL, id TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (collection, id)) WITHOUT ROWID;
 """
@@ -53,6 +53,7 @@ class Ledger:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_TABLES)
+        self._add_what_is_new()
 
     def close(self) -> None:
         self._connection.close()
@@ -103,10 +104,20 @@ class Ledger:
         self._connection.execute("UPDATE collections SET pending = NULL WHERE name = ?", (name,))
         self._connection.execute("COMMIT")
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else writes."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
     def create(self, name: str, model: str, width: int) -> None:
         """Note a new collection. Within `changing`."""
         self._connection.execute(
-            "INSERT INTO collections VALUES (?, ?, ?, ?, 0, ?)", (name, model, width, _bytes(0), secrets.token_hex(16))
+            "INSERT INTO collections (name, model, width, total, items, pending) VALUES (?, ?, ?, ?, 0, ?)",
+            (name, model, width, _bytes(0), secrets.token_hex(16)),
         )
 
     def put(self, name: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> None:
@@ -120,6 +131,15 @@ class Ledger:
             "UPDATE collections SET total = ?, items = items + ? WHERE name = ?",
             (_bytes(_number(total) + change), len(new.keys() - old.keys()), name),
         )
+
+    def note(self, name: str) -> str:
+        """What was noted of the collection; empty if nothing was, or there is none."""
+        row = self._connection.execute("SELECT note FROM collections WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def keep_note(self, name: str, note: str) -> None:
+        """Note something of the collection, which is no part of its content, in place of what was noted."""
+        self._connection.execute("UPDATE collections SET note = ? WHERE name = ?", (note, name))
 
     def others(self, name: str, kept: Sequence[str]) -> dict[str, bytes]:
         """The hash of each item of the collection that is not among `kept`."""
@@ -140,6 +160,18 @@ class Ledger:
         """Forget a collection. Within `changing`."""
         self._connection.execute("DELETE FROM items WHERE collection = ?", (name,))
         self._connection.execute("DELETE FROM collections WHERE name = ?", (name,))
+
+    def _add_what_is_new(self) -> None:
+        """Give a file that an earlier version made the column that it lacks."""
+        if self._has_notes():
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        if not self._has_notes():
+            self._connection.execute("ALTER TABLE collections ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+        self._connection.execute("COMMIT")
+
+    def _has_notes(self) -> bool:
+        return any(row[1] == "note" for row in self._connection.execute("PRAGMA table_info(collections)"))
 
 
 def _entry(row: tuple[str, str, int, int, bytes, str | None]) -> Entry:

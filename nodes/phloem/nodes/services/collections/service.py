@@ -68,6 +68,14 @@ class LocalCollections:
         """A hash of what the collection holds under these ids: text, metadata and vector; empty if any is missing."""
         return await self._call(self._store.digest, name, ids)
 
+    async def note(self, name: str) -> str:
+        """What was noted of the collection; empty if nothing was, or there is none."""
+        return await self._call(self._store.note, name)
+
+    async def keep_note(self, name: str, note: str) -> None:
+        """Note something of the collection in place of what was noted. InputError if there is no such collection."""
+        await self._call(self._store.keep_note, name, note)
+
     async def keep_only(self, name: str, ids: Sequence[str]) -> int:
         """Remove what the collection holds under other ids; how many items those were. InputError if there is none."""
         return await self._call(self._store.keep_only, name, ids)

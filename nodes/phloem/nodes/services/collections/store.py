@@ -80,10 +80,24 @@ class Store:
             raise InputError(f"a search gives 1 to {MOST_HITS:,} hits, not {k!r}")
         if not entry.items:
             return []
-        return self._query(entry, query, k, filter_of(where))
+        wanted = filter_of(where)
+        try:
+            return self._query(entry, query, k, wanted)
+        except ServiceError:
+            # Chroma may have met a file that another process was writing just then.
+            with self._ledger.alone():
+                self._close_chroma()
+                return self._query(entry, query, k, wanted)
 
     def find(self, name: str) -> Entry | None:
         return self._ledger.find(name) if is_name(name) else None
+
+    def note(self, name: str) -> str:
+        return self._ledger.note(name) if is_name(name) else ""
+
+    def keep_note(self, name: str, note: str) -> None:
+        self._existing(name)
+        self._ledger.keep_note(name, note)
 
     def digest(self, name: str, ids: Sequence[str]) -> str:
         if not is_name(name) or not all(is_name(id, LONGEST_ID) for id in ids):

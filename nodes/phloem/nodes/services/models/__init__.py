@@ -1,11 +1,9 @@
-"""The models service: text and vectors from model files on this machine.
+"""The models service: text and vectors from models on this machine, and from providers.
 
-`service` is what a Context asks. It finds the file in `catalogue`, whose header `gguf` has looked at, and
-hands the work to an `owner`, a thread that has the model to itself; `shelf` keeps the owners. In that
-thread `text_model` writes, token by token as `choosing` says, and `vector_model` makes vectors, both on
-`llama`, the one file that knows llama.cpp. `answer` turns a question into a prompt (`chat`) and tokens
-into pieces of `text`. `forms` holds an answer to a schema, a pattern or a choice. `sentence` is the other
-kind of embedding model. `data` has the bundled models.
+`models` is what a Context asks: it hands each request to the backend that the model's name tells. `local` runs
+model files with llama.cpp, each in a process of its own; `sentence` is the other kind of embedding model, and
+`hosted` speaks to servers. `forms` holds an answer to a schema, a pattern, a choice or a grammar. `pull` fetches
+model files, and `data` has the bundled ones.
 """
 
 from __future__ import annotations
@@ -15,13 +13,13 @@ from typing import TYPE_CHECKING
 from phloem.runtime.home import Home
 
 if TYPE_CHECKING:
-    from phloem.nodes.services.models.service import LocalModels
+    from phloem.nodes.services.models.models import Models
 
 __all__ = ["make"]
 
 
-def make(home: Home) -> LocalModels:
+def make(home: Home) -> Models:
     """The service for one process. Nothing heavy is loaded before it is used."""
-    from phloem.nodes.services.models.service import LocalModels
+    from phloem.nodes.services.models.models import Models
 
-    return LocalModels(home)
+    return Models(home)

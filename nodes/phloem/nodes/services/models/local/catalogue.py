@@ -12,10 +12,10 @@ from phloem.runtime.disk import file_digest, replace_file
 from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.words import nearest, or_list
 
-__all__ = ["Catalogue", "ModelFile"]
+__all__ = ["BUNDLED", "Catalogue", "ModelFile"]
 
 BUNDLED: Final = ("demo", "minilm")
-DATA: Final = Path(__file__).with_name("data")
+DATA: Final = Path(__file__).parents[1] / "data"
 MOST_REMEMBERED: Final = 500
 
 

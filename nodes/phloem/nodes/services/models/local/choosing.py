@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from phloem.nodes.services.models.forms.grammar import Grammar
-from phloem.nodes.services.models.llama import last_words
-from phloem.nodes.services.models.sampling import Wording
+from phloem.nodes.services.models.local.llama import Loaded, last_words
+from phloem.nodes.services.models.local.sampling import Wording
+from phloem.nodes.services.models.local.vocabulary import Vocabulary, unfinished
 from phloem.runtime.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -31,51 +30,54 @@ COLDEST: Final = 0.001
 
 
 class Chooser:
-    """Chooses tokens after what a context computed last. Made for one answer; `freed` frees it."""
+    """Chooses the tokens of one answer. Whoever made it closes it."""
 
-    def __init__(self, llama: Any, context: Any, size: int, wording: Wording, freed: contextlib.ExitStack) -> None:
-        self._llama = llama
-        self._context = context
+    def __init__(self, loaded: Loaded, wording: Wording) -> None:
+        self._loaded = loaded
+        self._llama = llama = loaded.llama
+        self._freed = contextlib.ExitStack()
         self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-        freed.callback(llama.llama_sampler_free, self._chain)
-        for step in _steps(llama, size, wording):
+        self._freed.callback(llama.llama_sampler_free, self._chain)
+        for step in _steps(llama, loaded.vocabulary_size, wording):
             llama.llama_sampler_chain_add(self._chain, step)
 
-    def next(self) -> int | None:
-        """The next token; None if none may follow."""
-        token: int = self._llama.llama_sampler_sample(self._chain, self._context, -1)
+    def next(self, index: int) -> int | None:
+        """The token after the entry at `index` of what was computed last; None if none may follow."""
+        token: int = self._llama.llama_sampler_sample(self._chain, self._loaded.context, index)
         return token
 
     def is_complete(self) -> bool:
         """Whether nothing may follow but the end."""
         return False
 
+    def close(self) -> None:
+        self._freed.close()
+
 
 class HeldChooser(Chooser):
-    """Chooses only what a grammar allows.
+    """Chooses only what a grammar, in the notation of llama.cpp, allows. It must have been checked."""
 
-    `scores` gives the logits after the last token, `unwritable` is minus infinity for each token whose
-    text would not appear in the answer, and `ends` tells whether a token ends the text.
-    """
+    def __init__(self, loaded: Loaded, wording: Wording, vocabulary: Vocabulary, gbnf: str) -> None:
+        super().__init__(loaded, wording)
+        try:
+            self._grammar = native_grammar(self._llama, loaded.vocabulary, gbnf, self._freed)
+        except ServiceError:
+            self.close()
+            raise
+        self._words = vocabulary
+        self._half = b""
 
-    def __init__(
-        self, llama: Any, context: Any, wording: Wording, freed: contextlib.ExitStack, *, vocabulary: Any,
-        grammar: Grammar, scores: Callable[[], Floats], unwritable: Floats, ends: Callable[[int], bool],
-    ) -> None:  # fmt: skip
-        super().__init__(llama, context, len(unwritable), wording, freed)
-        self._grammar = native_grammar(llama, vocabulary, grammar.gbnf, freed)
-        self._scores = scores
-        self._unwritable = unwritable
-        self._ends = ends
-
-    def next(self) -> int | None:
+    def next(self, index: int) -> int | None:
         """The next token; None if the grammar allows none.
 
         Most often the token that would be chosen anyway is allowed, so that one is tried first. Choosing
         again among all that are allowed, if it is not, gives the same chances.
         """
+        import numpy as np
+
         began = time.perf_counter()
-        candidates = self._candidates(self._scores() + self._unwritable)
+        scores = np.ctypeslib.as_array(self._loaded.scores(index))
+        candidates = self._candidates(scores + self._words.unwritable)
         token = self._chosen(candidates.copy())
         if not self._allowed(candidates[token : token + 1].copy()).size:
             allowed = self._allowed(candidates)
@@ -85,6 +87,7 @@ class HeldChooser(Chooser):
         # Accepting a token that the grammar does not allow would end the process.
         for sampler in (self._grammar, self._chain):
             self._llama.llama_sampler_accept(sampler, token)
+        self._half = unfinished(self._half + (self._words.bytes_of(token) or b"")) or b""
         if time.perf_counter() - began > SLOWEST:
             raise ServiceError(
                 "what the model wrote so far can be read in too many ways at once",
@@ -93,7 +96,8 @@ class HeldChooser(Chooser):
         return token
 
     def is_complete(self) -> bool:
-        return all(self._ends(int(token)) for token in self._allowed(self._candidates(self._unwritable))["id"])
+        allowed = self._allowed(self._candidates(self._words.unwritable))["id"]
+        return all(self._words.bytes_of(int(token)) is None for token in allowed)
 
     def _candidates(self, scores: Floats) -> Candidates:
         """Every token with its score, as llama.cpp's samplers want them."""
@@ -105,14 +109,21 @@ class HeldChooser(Chooser):
         return found
 
     def _allowed(self, candidates: Candidates) -> Candidates:
-        """Those that the grammar allows next."""
+        """Those that the grammar allows next, and that go on as UTF-8: llama.cpp takes characters that are written
+        with more bytes than they need for right ones, which are none to anybody else."""
         import numpy as np
 
         candidates = candidates[np.isfinite(candidates["logit"])]
         if candidates.size:
             self._llama.llama_sampler_apply(self._grammar, ctypes.byref(self._array(candidates)))
         allowed: Candidates = candidates[np.isfinite(candidates["logit"])]
-        return allowed
+        broken = np.flatnonzero(self._words.broken[allowed["id"]])
+        wrong = [place for place in broken if not self._goes_on(int(allowed["id"][place]))]
+        return np.delete(allowed, wrong) if wrong else allowed
+
+    def _goes_on(self, token: int) -> bool:
+        """Whether the text so far and this token are, or begin, whole characters."""
+        return unfinished(self._half + (self._words.bytes_of(token) or b"")) is not None
 
     def _chosen(self, candidates: Candidates) -> int:
         array = self._array(candidates)

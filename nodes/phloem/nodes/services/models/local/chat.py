@@ -7,17 +7,20 @@ turns: a text that contains such a mark has it broken up, so that it cannot pose
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from phloem.nodes.services.models.local.tools import described, knows_tools, spoken
 from phloem.runtime.errors import InputError, ServiceError
+from phloem.runtime.services import Tool
 from phloem.runtime.values import Message
 
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["CHATML", "CHATML_END", "broken_up", "conversation"]
+__all__ = ["CHATML", "CHATML_END", "broken_up", "conversation", "prepare"]
 
 CHATML: Final = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -29,22 +32,63 @@ CHATML_END: Final = "<|im_end|>"
 LONGEST_TEMPLATE: Final = 200_000
 
 
-def conversation(template: str, messages: Sequence[Message], *, marks: Sequence[str], bos: str, eos: str) -> str:
+def conversation(
+    template: str, messages: Sequence[Message], *, marks: Sequence[str], bos: str, eos: str, tools: Sequence[Tool] = ()
+) -> str:
     """`messages` as `template` writes them, up to where the assistant's next words begin.
 
     `marks` are the texts that mean more to the model than what they say, `bos` and `eos` those that begin
-    and end everything. InputError when the template does not take these messages, ServiceError when it
-    cannot be used at all.
+    and end everything. A template that knows no tools has them described by a system message. InputError when
+    the template does not take these messages, ServiceError when it cannot be used at all.
     """
-    turns = [{"role": message.role, "content": broken_up(message.content, marks)} for message in messages]
+    known: list[dict[str, Any]] = []
+    if knows_tools(template):
+        known = [_broken(described(tool), marks) for tool in tools]
+    else:
+        messages = spoken(messages, tools)
+    turns = [_turn(message, marks) for message in messages]
     try:
-        return _rendered(template, turns, bos, eos)
+        return _rendered(template, turns, known, bos, eos)
     except _Refused:
         if [turn["role"] for turn in turns[:2]] != ["system", "user"]:
             raise
     # Some templates take no system message: what it says then begins what the user says.
     first = {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
-    return _rendered(template, [first, *turns[2:]], bos, eos)
+    return _rendered(template, [first, *turns[2:]], known, bos, eos)
+
+
+def _turn(message: Message, marks: Sequence[str]) -> dict[str, Any]:
+    """A message as templates expect it. Only what was said by the assistant itself may have its calls' marks."""
+    turn: dict[str, Any] = {"role": message.role, "content": broken_up(message.content, marks)}
+    if message.calls:
+        turn["tool_calls"] = [
+            {
+                "id": broken_up(call.id, marks),
+                "type": "function",
+                "function": {"name": broken_up(call.name, marks), "arguments": _broken(call.arguments, marks)},
+            }
+            for call in message.calls
+        ]
+    if message.call_id:
+        turn["tool_call_id"] = broken_up(message.call_id, marks)
+    return turn
+
+
+def _broken(value: Any, marks: Sequence[str]) -> Any:
+    """A JSON value with every text in it broken up."""
+    if isinstance(value, str):
+        return broken_up(value, marks)
+    if isinstance(value, Mapping):
+        return {broken_up(str(key), marks): _broken(one, marks) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_broken(one, marks) for one in value]
+    return value
+
+
+def prepare(template: str) -> None:
+    """Get ready to use a template, which otherwise happens on its first use. What is wrong with it is told then."""
+    with contextlib.suppress(Exception):
+        _compiled(template)
 
 
 def broken_up(text: str, marks: Iterable[str]) -> str:
@@ -59,14 +103,15 @@ class _Refused(InputError):
     """The template itself says that it does not take these messages."""
 
 
-def _rendered(template: str, turns: list[dict[str, str]], bos: str, eos: str) -> str:
+def _rendered(template: str, turns: list[dict[str, Any]], tools: list[dict[str, Any]], bos: str, eos: str) -> str:
     from phloem.nodes.templates import budget
 
     work = budget.Work()
     token = budget.current.set(work)
     try:
         known = {
-            "messages": turns, "bos_token": bos, "eos_token": eos, "add_generation_prompt": True, "tools": None,
+            "messages": turns, "bos_token": bos, "eos_token": eos, "add_generation_prompt": True,
+            "tools": tools or None,
             "raise_exception": _refuse, "strftime_now": _strftime_now,
         }  # fmt: skip
         return budget.collected(_compiled(template).generate(known), work)

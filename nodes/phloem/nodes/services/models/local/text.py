@@ -14,7 +14,7 @@ class Pieces:
     A character that is spread over several tokens comes out whole; bytes that are no UTF-8 become U+FFFD.
     What could be the beginning of a text in `stop` waits until it is known not to be; once one is
     complete, `stopped` is true and the answer has ended before it. With `skip_space` one space at the
-    very start is left out.
+    very start is left out. `ended_by` is the text that was complete first, and `rest` what came after it.
     """
 
     def __init__(self, stop: Sequence[str] = (), *, skip_space: bool = False) -> None:
@@ -23,6 +23,8 @@ class Pieces:
         self._waiting = ""
         self._skip_space = skip_space
         self.stopped = False
+        self.ended_by = ""
+        self.rest = ""
 
     def push(self, data: bytes) -> str:
         """Take the bytes of one more token; the text that may be shown now, possibly none."""
@@ -41,10 +43,11 @@ class Pieces:
             text, self._skip_space = text.removeprefix(" "), False
         waiting = self._waiting + text
         # The one that is complete first counts, however the text was cut into tokens.
-        complete = [(at + len(stop), at) for stop in self._stop if (at := waiting.find(stop)) >= 0]
+        complete = [(at + len(stop), at, stop) for stop in self._stop if (at := waiting.find(stop)) >= 0]
         if complete:
-            self.stopped, self._waiting = True, ""
-            return waiting[: min(complete)[1]]
+            end, at, self.ended_by = min(complete)
+            self.stopped, self.rest, self._waiting = True, waiting[end:], ""
+            return waiting[:at]
         held = max((_overlap(waiting, stop) for stop in self._stop), default=0)
         self._waiting = waiting[len(waiting) - held :]
         return waiting[: len(waiting) - held]

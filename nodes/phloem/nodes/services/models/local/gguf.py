@@ -29,10 +29,14 @@ KEPT_TEXT: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The metadata of a model file: its single values, and how many items each of its lists has."""
+    """The metadata of a model file: its single values, and how many items each of its lists has.
+
+    `weights` counts the numbers in its tensors by the type in which they are stored (ggml.h, ggml_type).
+    """
 
     values: dict[str, Scalar] = field(default_factory=dict)
     lists: dict[str, int] = field(default_factory=dict)
+    weights: dict[int, int] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -50,6 +54,36 @@ class Header:
         return bool(pooling) or causal is False
 
     @property
+    def ranks(self) -> bool:
+        """True for a reranker, which gives a pair of texts one number."""
+        return self.of_architecture("pooling_type") == _RANK
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has learned."""
+        return sum(self.weights.values())
+
+    @property
+    def quantisation(self) -> str:
+        """How most of its numbers are stored, as llama.cpp calls it (`Q8_0`); empty for a type not known here."""
+        most = max(self.weights, key=lambda kind: self.weights[kind], default=-1)
+        return _NAMES.get(most, "")
+
+    @property
+    def memory_per_token(self) -> int:
+        """Bytes that each token of context takes while the model runs, with keys and values of 16 bits.
+
+        For a model with layers of several kinds, of which the header has lists, it is rather too high.
+        """
+        if self.makes_vectors:
+            return 0
+        heads = self._count("attention.head_count") or 1
+        shared = self._count("attention.head_count_kv") or heads
+        width = self._count("embedding_length") // heads
+        key, value = self._count("attention.key_length") or width, self._count("attention.value_length") or width
+        return 2 * self._count("block_count") * shared * (key + value)
+
+    @property
     def chat_template(self) -> str:
         """The Jinja template that writes a conversation as this model learned it; empty if there is none."""
         return str(self.values.get("tokenizer.chat_template", ""))
@@ -57,6 +91,10 @@ class Header:
     def of_architecture(self, key: str) -> Scalar | None:
         """The value of `ARCHITECTURE.key`, if there is one."""
         return self.values.get(f"{self.architecture}.{key}")
+
+    def _count(self, key: str) -> int:
+        found = self.of_architecture(key)
+        return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
 
 def read_header(path: Path) -> Header:
@@ -106,6 +144,15 @@ _BLOCKS: Final = {
     39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
 """For each type of tensor, how many values a block holds and how many bytes it takes (ggml.c, type_traits)."""
+
+_NAMES: Final = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K",
+    12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
+    20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0",
+    39: "MXFP4",
+}  # fmt: skip
+_RANK: Final = 4
+"""Of llama_pooling_type."""
 
 
 class _Reader:
@@ -172,6 +219,7 @@ class _Reader:
             shape = [self._number("<Q") for _ in range(dimensions)]
             kind, offset = self._number("<I"), self._number("<Q")
             ends.append((offset + _tensor_size(name, shape, kind), name))
+            header.weights[kind] = header.weights.get(kind, 0) + math.prod(shape)
         alignment = header.values.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise _Damaged("its alignment is not a power of two")

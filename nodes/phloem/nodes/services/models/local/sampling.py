@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from dataclasses import dataclass
 
 from phloem.runtime.errors import SettingError
@@ -13,6 +13,8 @@ __all__ = ["Wording"]
 
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 500
+MAX_OTHERS = 20
+"""Alternatives that logprobs may ask for, as many as OpenAI's interface gives."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Wording:
     repeat_penalty: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    logprobs: int | None = None
 
     @classmethod
     def of(cls, sampling: Sampling) -> Wording:
@@ -43,8 +46,9 @@ class Wording:
             top_p=_number("top_p", sampling.get("top_p", cls.top_p), 0, 1),
             min_p=_number("min_p", sampling.get("min_p", cls.min_p), 0, 1),
             repeat_penalty=_number("repeat_penalty", sampling.get("repeat_penalty", cls.repeat_penalty), 0.01, 100),
-            seed=secrets.randbits(31) if seed is None else _seed(seed),
+            seed=int.from_bytes(os.urandom(4)) % 0xFFFFFFFF if seed is None else _seed(seed),
             stop=_stops(sampling),
+            logprobs=_whole("logprobs", sampling["logprobs"], 0, MAX_OTHERS) if "logprobs" in sampling else None,
         )
 
 

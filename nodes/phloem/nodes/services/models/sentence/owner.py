@@ -1,7 +1,7 @@
 """A thread that owns one model: it loads it, does the work that is handed in one after another, and frees it.
 
-A model of llama.cpp that two threads touch ends the process. This is also the seam at which a model can
-move into a process of its own: work goes in, a result comes out, and work can be cancelled.
+A model of PyTorch is not made to be used by several threads at once, and while it computes nobody can wait for
+it on an event loop. Work goes in, a result comes out, and work can be cancelled.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Job(Generic[Result]):
         self._owner = owner
 
     def cancel(self) -> None:
-        """Stop it at the next token or step of the computation, or keep it from starting."""
+        """Stop it after the texts at hand, or keep it from starting."""
         self._owner.cancel(self)
 
 
