@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other: `python tests/bench/all.py`. About four minutes."""
+"""Every benchmark, one after the other: `python tests/bench/all.py`. About ten minutes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-SCRIPTS: Final = ("engine.py", "startup.py", "articles.py", "documents.py")
+SCRIPTS: Final = ("engine.py", "startup.py", "articles.py", "documents.py", "forms.py", "inference.py")
 
 
 def main() -> int:

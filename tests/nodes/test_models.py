@@ -106,7 +106,7 @@ def test_an_answer_comes_in_pieces_while_it_is_written(models: LocalModels) -> N
         return [piece async for piece in models.answer("local:demo", request, Spending())]
 
     *found, ending = asyncio.run(pieces())
-    assert len(found) > 3
+    assert len(found) > 1
     assert all(isinstance(piece, str) and piece for piece in found)
     assert ending == Ending("stop", model="local:demo")
 

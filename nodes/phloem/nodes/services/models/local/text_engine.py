@@ -22,6 +22,8 @@ __all__ = ["Listener", "TextEngine"]
 
 TURN: Final = 0.005
 """Seconds for which one of several answers goes on before the next has its turn, where they are computed one by one."""
+LEAST_FILLED: Final = 16
+"""Tokens from which on the last, shorter chunk of a prompt is filled up, where whole chunks are computed faster."""
 TRIAL: Final = 0.05
 """Seconds after which a trial is not repeated to know its time better."""
 
@@ -49,6 +51,7 @@ class TextEngine:
         self.loaded = loaded
         self.words = Vocabulary(loaded)
         self._schedule = Schedule(loaded.shape.streams, chunk, loaded.shares)
+        self._chunk = chunk
         self._groups = Groups(loaded.shape.streams if loaded.shares else 1)
         self._writings: dict[int, Writing] = {}
         self._listener = listener
@@ -169,16 +172,20 @@ class TextEngine:
             Entry(token, read.start + index, read.stream, read.last and index == len(tokens) - 1)
             for index, token in enumerate(tokens)
         ]
+        if self.loaded.likes_whole_chunks and LEAST_FILLED <= len(tokens) < self._chunk:
+            ends = range(read.end, read.start + self._chunk)
+            entries += [Entry(self.words.first, position, read.stream, False) for position in ends]
         try:
             self._decode(entries, {read.stream: read.start})
         except PhloemError as error:
             writing.failure = error
             return self._tell(read.key)
+        if len(entries) > len(tokens):
+            self.loaded.cut(read.stream, read.end)
         self._schedule.done(read)
         writing.at = read.end
         if read.last:
-            # Of all that was computed, only the last entry has results, and llama.cpp finds them under -1.
-            self._choose(read.key, -1)
+            self._choose(read.key, len(tokens) - 1)
             self._tell(read.key)
         return None
 

@@ -36,6 +36,8 @@ __all__ = ["main"]
 CHUNK: Final = 64
 """Tokens of a prompt that are read at once: no faster with more on a processor, and what others wait for at most."""
 CHUNK_OF_GPU: Final = 512
+PACE: Final = 0.003
+"""Seconds between two pieces of text at least: a small model writes a token in a tenth of that."""
 _PARENT_DIED: Final = 1
 """PR_SET_PDEATHSIG, of prctl(2)."""
 
@@ -100,6 +102,8 @@ class _Server(Listener, VectorListener):
         self.may_load = threading.Event()
         self._lock = threading.Lock()
         self._unsent = bytearray()
+        self._written: dict[int, list[Any]] = {}
+        self._sent = 0.0
         self._loaded: Loaded | None = None
         self._engine: TextEngine | VectorEngine | None = None
 
@@ -170,6 +174,7 @@ class _Server(Listener, VectorListener):
             kind, key, *rest = message
             if kind == "cancel":
                 self._engine.cancel(key)
+                self._written.pop(key, None)
                 self._send(["gone", key])
             else:
                 self._begin(_KINDS[kind], key, rest)
@@ -218,12 +223,15 @@ class _Server(Listener, VectorListener):
         self._send(["begun", key, read, cached])
 
     def wrote(self, key: int, text: str, count: int, chances: list[Any]) -> None:
-        self._send(["wrote", key, text, count, chances])
+        before = self._written.get(key, ["", 0, []])
+        self._written[key] = [before[0] + text, before[1] + count, before[2] + chances]
 
     def ended(self, key: int, how: str, calls: list[Any]) -> None:
+        self._send_written(key)
         self._send(["ended", key, how, calls])
 
     def failed(self, key: int, error: PhloemError) -> None:
+        self._send_written(key)
         self._send(["error", key, packed_error(error)])
 
     def vectors(self, key: int, vectors: list[bytes], tokens: int) -> None:
@@ -233,8 +241,19 @@ class _Server(Listener, VectorListener):
         """Keep a message until the end of the step: what is told together is written together."""
         self._unsent += packed(message)
 
+    def _send_written(self, key: int) -> None:
+        if key in self._written:
+            self._send(["wrote", key, *self._written.pop(key)])
+
     def _flush(self) -> None:
+        """Send what was told since the last time. Pieces of text that come faster than PACE are sent together."""
+        now = time.monotonic()
+        if not self._unsent and now - self._sent < PACE and self._engine is not None and self._engine.busy:
+            return
+        for key in list(self._written):
+            self._send_written(key)
         if self._unsent:
+            self._sent = now
             data, self._unsent = bytes(self._unsent), bytearray()
             with self._lock:
                 write_all(self._answers, data)
