@@ -8,6 +8,7 @@ PYTHON ?= python3
 DEMO = examples/ask-a-page.flow.yaml
 QUESTION = When was the power loom designed?
 TEST = .venv-test/bin
+PYTEST = $(TEST)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: demo test quick check bench docs clean
 
@@ -18,10 +19,10 @@ demo: .venv/ready
 	@echo 'Ask it something else: .venv/bin/phloem run $(DEMO) -i question="Where was the Jacquard loom shown?"'
 
 test: check
-	$(TEST)/python -m pytest
+	$(PYTEST)
 
 quick: check
-	$(TEST)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: .venv-test/ready
 	$(TEST)/ruff check .
