@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hypothesis import example
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 from phloem.runtime.errors import ConfigError, InputError, PermissionNeeded
@@ -147,6 +148,8 @@ def test_a_path_longer_than_any_file_s_is_refused_or_made_nothing_of(flows):
         max_size=7,
     )
 )
+@example(["loop", "..", "link-out"])
+@example(["loop", "..", "link-to-env"])
 def test_no_way_of_writing_a_path_leads_out(tmp_path_factory, parts):
     """Whatever is let through lies below the folder, follow it as you may, and is no key."""
     flows = tmp_path_factory.getbasetemp() / "walk" / "flows"

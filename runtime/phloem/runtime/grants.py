@@ -177,8 +177,8 @@ class Permissions:
     def path(self, path: str) -> Path:
         """`path` made absolute, with every link in it followed; InputError if no file could be called that."""
         try:
-            return Path(os.path.realpath((self.folder or Path.cwd()) / Path(path).expanduser()))
-        except (ValueError, RuntimeError) as error:
+            return _followed((self.folder or Path.cwd()) / Path(path).expanduser())
+        except (ValueError, RuntimeError, OSError) as error:
             raise InputError(f"{path[:200]!r} is not a path: {error}") from None
 
     def read(self, path: str) -> Path:
@@ -252,6 +252,21 @@ class Permissions:
             for grant in self.grants
         )
 
+
+def _followed(path: Path) -> Path:
+    """`path` with every link in it followed. After a link that leads to itself realpath leaves the others as they
+    are, so it is asked again until nothing changes; RuntimeError if it never ends."""
+    real = os.path.realpath(path)
+    for _ in range(MOST_LINKS):
+        again = os.path.realpath(real)
+        if again == real:
+            return Path(real)
+        real = again
+    raise RuntimeError("its links lead in circles")
+
+
+MOST_LINKS = 40
+"""As many as Linux follows in one path."""
 
 _LOCAL_ENDINGS = (
     ".localhost", ".local", ".internal", ".intranet", ".private", ".corp", ".home", ".lan", ".home.arpa", ".test",
