@@ -125,7 +125,7 @@ def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
 def faster(table: Table, label: str, own: list[float], other: list[float], aim: Aim | None = None) -> None:
     found = ratios(other, own)
     cells = [label, shown(other, 1000, 0), shown(own, 1000, 0), f"{shown(found, 1, 2)} ×", span(found, 1, 2)]
-    table.row(*cells, str(aim) if aim else "", aim.verdict(median(found)) if aim else "")
+    table.row(*cells, *([str(aim), aim.verdict(median(found))] if aim else []))
 
 
 def shared_beginning(bench: Bench, rounds: int) -> None:
@@ -296,7 +296,7 @@ def embeddings(models: LocalModels, rounds: int, threads: int) -> None:
     )
     table = Table(
         "Vectors of 64 short texts",
-        ["against llama-cpp-python", "its ms", "Phloem, ms", "faster", "from–to", "", ""],
+        ["against llama-cpp-python", "its ms", "Phloem, ms", "faster", "from–to"],
         1,
     )
     faster(table, "text by text", taken["own"], taken["llama"])

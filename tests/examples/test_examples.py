@@ -55,6 +55,7 @@ def test_summarise_a_feed_says_a_sentence_of_each_entry() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_extract_orders_gives_json_that_fits_the_schema() -> None:
     assert outputs("extract-orders")["orders"] == [
         {"price": "40 euros"},
@@ -105,6 +106,7 @@ def test_unpaid_orders_turns_a_table_into_a_table() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_main_example_executes_nothing() -> None:
     events: list[Any] = []
     first = run(EXAMPLES / "ask-a-page.flow.yaml")
@@ -115,6 +117,7 @@ def test_a_second_run_of_the_main_example_executes_nothing() -> None:
     assert [event.node for event in finished if not event.cached] == []
 
 
+@pytest.mark.slow
 def test_ask_a_page_forgets_what_an_earlier_page_of_the_same_name_said(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     html = "<html><head><title>News</title></head><body><article>{}</article></body></html>"
@@ -128,6 +131,7 @@ def test_ask_a_page_forgets_what_an_earlier_page_of_the_same_name_said(tmp_path:
         assert not [hit for hit in found.outputs["passages"] if other in hit.text]
 
 
+@pytest.mark.slow
 def test_a_collection_that_someone_added_to_is_cleaned_again(tmp_path: Path) -> None:
     store = "phloem: 1\nnodes:\n  keep:\n    kind: store.add@1\n    set: {collection: c, texts: [TEXT]ONLY}\n"
     mine = tmp_path / "mine.flow.yaml"

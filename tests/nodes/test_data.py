@@ -53,6 +53,7 @@ def test_a_constant_has_the_type_of_its_value(value: Any, wanted: str) -> None:
 # data.parse and data.format
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_what_is_written_as_json_is_read_again(value: Any) -> None:
     for style in ("compact", "indented"):
@@ -190,6 +191,7 @@ def test_a_function_that_does_not_apply(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [" | ".join(["[@,@]"] * 60), " | ".join(["{a:@,b:@}"] * 60), "[*].[@,@,@,@,@,@][][].[@,@,@,@][][].[@,@,@,@]"],

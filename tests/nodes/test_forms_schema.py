@@ -277,6 +277,7 @@ def most_keys(value: Any) -> int:
 # Numbers
 
 
+@pytest.mark.slow
 @given(
     numeric(), st.lists(st.integers(-(10**14), 10**14), max_size=20), st.lists(st.integers(-2000, 2000), max_size=20)
 )

@@ -403,6 +403,7 @@ def endless(piece: bytes, head: bytes) -> Iterator[bytes]:
         yield piece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "piece"),
     [(STREAM, b"x" * 65_536), (STREAM, b"data: x\n" * 8_000), (JSON, b" " * 65_536), (STREAM, b": ping\n\n" * 8_000)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phloem.nodes.services.models.local.text import Pieces
@@ -24,6 +25,7 @@ def test_a_text_comes_out_whole_however_its_bytes_are_cut(text: str, cuts: list[
     assert "".join(shown(Pieces(), in_pieces(data, cuts))) == data.decode()
 
 
+@pytest.mark.slow
 @given(st.text("abc\n", max_size=40), st.lists(st.integers(0, 40)), st.lists(st.text("abc\n", min_size=1, max_size=4)))
 def test_a_text_ends_before_the_first_stop_text_and_shows_nothing_of_it(
     text: str, cuts: list[int], stops: list[str]

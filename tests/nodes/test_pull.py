@@ -306,6 +306,7 @@ def test_a_server_that_does_not_say_how_much_is_served_too(server: WebServer, fi
     assert told.begun[0] == ("fetching", 0, None)
 
 
+@pytest.mark.slow
 def test_trouble_of_the_server_that_passes_is_waited_out(folder: Path) -> None:
     answers = [Answer(b"", 503, {"Retry-After": "1"}), Answer(b"", 429), FileAnswer(DATA)]
 

@@ -100,6 +100,7 @@ def test_json_is_a_table_too(text: str, rows: list[Any]) -> None:
     assert parse(text)["rows"] == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "settings", "words"),
     [

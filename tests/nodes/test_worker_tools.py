@@ -19,7 +19,7 @@ from phloem.nodes.services.models.local.questions import Question
 from phloem.nodes.services.models.local.sampling import Wording
 from phloem.nodes.services.models.local.service import LocalModels
 from phloem.nodes.services.models.local.tools import HERMES, LLAMA, MISTRAL, Style, called, form_of_calls, style_of
-from phloem.runtime.errors import InputError, SettingError
+from phloem.runtime.errors import SettingError
 from phloem.runtime.home import Home
 from phloem.runtime.services import Request, Sampling, Tool
 from phloem.runtime.values import Message, ToolCall
@@ -242,7 +242,7 @@ def test_a_model_that_calls_nothing_answers_and_bad_tools_are_named(home: Home) 
         assert ending.calls == ()
         with pytest.raises(SettingError):
             await ask(tools=(Tool("x", "", {"type": "nothing"}),))
-        with pytest.raises(InputError, match="not both"):
+        with pytest.raises(SettingError, match="not both"):
             await ask(tools=(CLOCK,), form={"choices": ["a"]})
         assert await models.count("local:demo", SAID) > 10
         await models.close()

@@ -372,6 +372,7 @@ def test_numbers_beyond_measure_are_refused(number):
     assert "too large" in found.message
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_size_of_comments_and_empty_lines_and_no_faster():
     def seconds(count):
         text = (

@@ -193,6 +193,7 @@ def test_cards_lie_apart_and_links_run_round_them(count: int, seed: int, reach: 
             assert not any(within(point, place) for place in made.places)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 20))
 def test_every_link_arrives(seed: int, reach: int) -> None:

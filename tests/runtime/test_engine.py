@@ -304,6 +304,7 @@ def test_the_public_names_are_all_there_and_loaded_when_they_are_used():
     assert int(done.stdout) == 1
 
 
+@pytest.mark.slow
 def test_running_a_workflow_seen_before_imports_nothing_heavy(flow, home):
     code = f"""
 import sys

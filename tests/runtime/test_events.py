@@ -262,6 +262,7 @@ def test_a_preview_of_the_oddest_value_is_short_and_quick(what):
     assert shown.type
 
 
+@pytest.mark.slow
 def test_a_preview_costs_the_same_however_large_the_value_is():
     def cost(value: Any) -> float:
         best = 1.0

@@ -32,6 +32,7 @@ def graphs(draw):
     return {f"n{index}": tuple(f"n{one}" for one in sources[index]) for index in order}
 
 
+@pytest.mark.slow
 @given(graphs())
 def test_every_node_comes_after_what_it_takes_from(edges):
     found = topology_of(edges)

@@ -21,7 +21,7 @@ from phloem.nodes.services.models.local.room import MOST_STREAMS, Wanted, availa
 from phloem.nodes.services.models.local.sampling import Wording
 from phloem.nodes.services.models.local.shelf import Shelf
 from phloem.nodes.services.models.local.tools import form_of_calls, style_of
-from phloem.runtime.errors import InputError, NodeError, ServiceError
+from phloem.runtime.errors import InputError, NodeError, ServiceError, SettingError
 from phloem.runtime.home import Home
 from phloem.runtime.services import Chance, Ending, Meter, ModelInfo, Request, Tool
 from phloem.runtime.settings import Settings
@@ -204,7 +204,7 @@ class LocalModels:
         if not request.tools:
             return Question(request.asked, wording, "" if form is None else form.grammar.gbnf)
         if form is not None:
-            raise InputError("an answer is held to a form, or may call tools, not both")
+            raise SettingError("an answer is held to a form, or may call tools, not both")
         calls = await asyncio.to_thread(_calls_grammar, self._file(model), request.tools)
         return Question(request.asked, wording, tools=request.tools, call_gbnf=calls)
 
