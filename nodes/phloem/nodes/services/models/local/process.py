@@ -275,7 +275,10 @@ class ModelProcess:
             return ServiceError(f"the process of {self.name} ended by itself {doing} (exit code {code}){said}")
         name = _signal_name(-code)
         if -code in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
-            hint = "Most often the system does that when memory runs out: choose a smaller model, lower models.context or models.parallel in settings.yaml, or close other programs."  # noqa: E501
+            hint = (
+                "Most often the system does that when memory runs out: choose a smaller model, lower models.context "
+                "or models.parallel in settings.yaml, or close other programs."
+            )
             return ServiceError(f"the process of {self.name} was killed {doing} ({name})", hint=hint, retryable=True)
         hint = (
             "The model file may be damaged; copy or download it again."
