@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -347,3 +349,11 @@ def test_the_bundled_model_says_the_same_with_one_stream_and_with_many() -> None
         texts += [told.texts[key] for key in keys]
         model.close()
     assert len(set(texts)) == 1
+
+
+def test_whoever_wants_the_whole_of_llama_cpp_python_still_gets_it() -> None:
+    code = (
+        "from phloem.nodes.services.models.local.llama import library; ours = library();"
+        "from llama_cpp import Llama; import llama_cpp.llama_cpp as theirs; assert ours is theirs"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

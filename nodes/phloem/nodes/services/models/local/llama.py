@@ -12,7 +12,7 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -230,8 +230,8 @@ def library() -> Any:
     """llama.cpp, set up on first use."""
     # Without this an abort of llama.cpp makes a stack trace, which can hang for minutes.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    _leave_out_package()
-    import llama_cpp.llama_cpp as llama
+    with _without_package():
+        import llama_cpp.llama_cpp as llama
 
     _kept_alive.append(llama.llama_log_callback(_listen))
     llama.llama_log_set(_kept_alive[0], ctypes.c_void_p(0))
@@ -239,10 +239,19 @@ def library() -> Any:
     return llama
 
 
-def _leave_out_package() -> None:
+@contextlib.contextmanager
+def _without_package() -> Iterator[None]:
     """Let the bindings be imported without what their package imports besides: four times as fast."""
-    if "llama_cpp" not in sys.modules and (found := find_spec("llama_cpp")) is not None:
-        sys.modules["llama_cpp"] = module_from_spec(found)
+    found = None if "llama_cpp" in sys.modules else find_spec("llama_cpp")
+    if found is None:
+        yield
+        return
+    sys.modules["llama_cpp"] = module_from_spec(found)
+    try:
+        yield
+    finally:
+        # Whoever wants the package after us gets the whole of it.
+        del sys.modules["llama_cpp"]
 
 
 def _listen(level: int, text: bytes, data: object) -> None:
