@@ -47,6 +47,9 @@ def _kind(kind: NodeKind) -> str:
             lines += [f"{title}:", "", *map(_port, ports), ""]
     if kind.ports is not None:
         lines += ["Its settings and links decide some of its ports.", ""]
+    if kind.nests is not None:
+        whose = "the file that it runs" if kind.nests.file else "the workflow under `do`"
+        lines += [f"Inputs and outputs of {whose} decide some of its ports.", ""]
     if kind.outputs:
         lines += ["Outputs: " + ", ".join(f"`{name}` ({wanted})" for name, wanted in kind.outputs.items()) + ".", ""]
     touched = [need.word + (f" (from `{need.port}`)" if need.port else "") for need in kind.needs]
@@ -73,7 +76,8 @@ def _port(port: Port) -> str:
 def _example(example: Example) -> list[str]:
     given = json.dumps(json_form(dict(example.inputs)), ensure_ascii=False)
     came = {name: "…" if value is ... else json_form(value) for name, value in example.outputs.items()}
-    return ["```", given, "→", json.dumps(came, ensure_ascii=False), "```"]
+    body = ["do:", *(f"  {line}" for line in example.do.splitlines())] if example.do else []
+    return ["```", given, *body, "→", json.dumps(came, ensure_ascii=False), "```"]
 
 
 def references() -> dict[Path, str]:

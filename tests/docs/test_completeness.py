@@ -15,6 +15,7 @@ from phloem.runtime import cli, context, errors, events, grants, ports, runs, vi
 from phloem.runtime.cli.arguments import parser
 from phloem.runtime.declare import In, Setting, node
 from phloem.runtime.document.words import INPUT_KEYS, LIMIT_KEYS, NODE_KEYS, ON_ERROR, RETRY_KEYS, TOP_KEYS
+from phloem.runtime.grants import guarded
 from phloem.runtime.kinds import Effect
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +50,7 @@ def lacking(page: str, words: Iterable[str]) -> list[str]:
         ("workflows.md", get_args(Effect)),
         ("workflows.md", ["PHLOEM_HOME", "PHLOEM_MODEL", "PHLOEM_DEBUG"]),
         ("permissions.md", grants.WORDS),
-        ("permissions.md", [*grants._KEY_FOLDERS, *grants._KEY_FILES, *grants._KEY_BEGINNINGS, *grants._KEY_ENDINGS]),
+        ("permissions.md", [*guarded.KEY_FOLDERS, *guarded.KEY_FILES, *guarded.KEY_BEGINNINGS, *guarded.KEY_ENDINGS]),
         ("events.md", get_args(events.Status)),
         ("events.md", get_args(view.State)),
         ("events.md", [one.name for cls in (view.RunView, view.NodeView) for one in dataclasses.fields(cls)]),
@@ -102,12 +103,14 @@ def options_of(one: argparse.ArgumentParser) -> set[str]:
 def test_every_command_and_option_is_in_the_tables() -> None:
     whole = {text for action in parser()._actions for text in action.option_strings}
     for name, one in PARSERS.items():
-        page = "models.md" if name == "models" else "workflows.md"
-        assert lacking(page, options_of(one) - {"-h", "--help"}) == []
+        page = {"models": "models.md", "runs": "runs.md", "watch": "triggers.md", "schedule": "triggers.md"}.get(name)
+        shared = options_of(PARSERS["run"]) if name in ("watch", "schedule") else set()
+        assert lacking(page or "workflows.md", options_of(one) - shared - {"-h", "--help"}) == []
     assert lacking("workflows.md", whole) == []
     assert lacking("workflows.md", [f"phloem {command}" for command in PARSERS]) == []
-    below = next(one for one in PARSERS["models"]._actions if isinstance(one, argparse._SubParsersAction))
-    assert lacking("models.md", [f"phloem models {command}" for command in below.choices]) == []
+    for name, page in (("models", "models.md"), ("runs", "runs.md"), ("schedule", "triggers.md")):
+        below = next(one for one in PARSERS[name]._actions if isinstance(one, argparse._SubParsersAction))
+        assert lacking(page, [f"phloem {name} {command}" for command in below.choices]) == []
 
 
 def test_no_option_in_the_docs_is_one_that_there_is_not() -> None:

@@ -106,6 +106,21 @@ def test_unpaid_orders_turns_a_table_into_a_table() -> None:
     ]
 
 
+def test_teasers_drops_sentences_until_each_text_is_short_enough(tmp_path: Path) -> None:
+    found = outputs("teasers", words=25)
+    assert found["errors"] == []
+    texts = [line.partition(": ")[2] for line in found["teasers"]]
+    assert texts == [
+        "The chain of a bicycle lasts longer when it is kept clean.",
+        "Rye bread wants time. The sourdough is stirred the evening before from rye flour and warm water and stands overnight in a warm place.",
+        "White bread is quick to make. Wheat flour, yeast, salt and lukewarm water are kneaded for ten minutes until the dough is smooth.",
+    ]
+    assert [len(text.split()) for text in texts] == [12, 24, 23]
+    found = outputs("teasers", files=["data/bicycle.txt", "data/nothing.txt"])
+    assert len(found["teasers"]) == 1
+    assert (found["errors"][0]["index"], found["errors"][0]["node"]) == (1, "each/1/read")
+
+
 @pytest.mark.slow
 def test_a_second_run_of_the_main_example_executes_nothing() -> None:
     events: list[Any] = []

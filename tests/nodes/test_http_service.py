@@ -15,14 +15,10 @@ import trustme
 from phloem.nodes.services.http import make
 from phloem.nodes.services.http.service import Http
 from phloem.runtime.errors import InputError, PermissionNeeded, ServiceError
-from phloem.runtime.grants import Grant, Permissions
 from phloem.runtime.home import Home
 from phloem.runtime.services import Gate, HttpAnswer
+from support.gates import OpenGate, gate
 from support.web_server import Answer, WebServer, page, serving
-
-
-def gate(*grants: str) -> Permissions:
-    return Permissions([Grant.parse(one) for one in grants])
 
 
 async def get(http: Http, gate: Gate, url: str, **changes: Any) -> HttpAnswer:
@@ -246,11 +242,10 @@ class Lookups:
 def test_the_address_that_was_allowed_is_the_one_connected_to(
     server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Remembering:
+    class Remembering(OpenGate):
         seen: list[tuple[str, int, str]]
 
-        def __init__(self) -> None:
-            self.seen = []
+        def lookup(self, host: str, port: int) -> None: ...
 
         def connect(self, host: str, port: int, address: str) -> None:
             self.seen.append((host, port, address))
@@ -260,7 +255,8 @@ def test_the_address_that_was_allowed_is_the_one_connected_to(
     server.answers["/"] = Answer(b"ok")
     lookups = Lookups("127.0.0.1", "127.0.0.2")
     monkeypatch.setattr(socket, "getaddrinfo", lookups)
-    remembering = Remembering()
+    remembering = Remembering(gate().permissions)
+    remembering.seen = []
     assert ask(remembering, server.url(host="rebinding.test")).body == b"ok"
     assert set(remembering.seen) == {("rebinding.test", server.port, "127.0.0.1")}
     assert lookups.left == ["127.0.0.2"]

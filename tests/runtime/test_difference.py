@@ -193,8 +193,8 @@ def test_nodes_may_be_called_like_parts_of_the_file():
 
 def test_a_body_that_comes_or_goes_is_a_part_of_its_node():
     old = Workflow(nodes={"a": Node("x@1")})
-    new = Workflow(nodes={"a": Node("x@1", extra={"do": {"nodes": {}}})})
-    assert render(difference(old, new)) == "~ node a\n    + do: {nodes: {}}\n"
+    new = Workflow(nodes={"a": Node("x@1", do=Workflow(nodes={"b": Node("y@1")}))})
+    assert render(difference(old, new)) == "~ node a\n    + do: {nodes: {b: {kind: y@1}}}\n"
 
 
 def test_of_two_nodes_alike_each_is_renamed_once():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from phloem.runtime.document import body, dump, parse
+from phloem.runtime.document import dump, parse
 from phloem.runtime.errors import DocumentError
 from phloem.runtime.ports import PortType
 from phloem.runtime.workflow import Input, Limit, Node, OnError, Retry, Source, Workflow
@@ -72,7 +72,8 @@ team: R
                 on_error=OnError("default", {"text": "none"}),
                 cache=True,
                 listed=frozenset({"many", "one"}),
-                extra={"do": {"nodes": {"b": {"kind": "y@1"}}}, "colour": "red"},
+                extra={"colour": "red"},
+                do=Workflow(nodes={"b": Node("y@1")}),
             )
         },
         outputs={"answer": Source("read", "text")},
@@ -202,7 +203,8 @@ def test_other_words_for_a_limit_are_known(key):
 
 
 def test_a_nested_workflow_may_have_a_limit_too():
-    assert body({"limit": {"money": 1}}).limit == Limit(money=1.0)
+    found = parse("phloem: 1\nnodes:\n  a: {kind: x@1, do: {limit: {money: 1}}}\n").workflow.nodes["a"].do
+    assert found.limit == Limit(money=1.0)
     (found,) = problems("phloem: 1\nnodes:\n  a: {kind: x@1, do: {limit: {monney: 1}}}\n")
     assert found.message == "`limit` of `do` of node a has no `monney`"
 
@@ -366,15 +368,19 @@ def test_near_misses_name_the_right_word(key, meant):
     assert warning.hint == f"Did you mean `{meant}`?"
 
 
-def test_a_body_is_read_from_plain_values():
-    inner = body({"nodes": {"b": {"kind": "y@1", "in": {"t": "input.item"}}}, "outputs": {"o": "b.text"}}, "each")
-    assert inner == Workflow(
+def test_a_body_is_a_workflow_in_its_node():
+    text = "phloem: 1\nnodes:\n  each: {kind: x@1, do: {nodes: {b: {kind: y@1, in: {t: input.item}}}, outputs: {o: b.text}}}\n"
+    assert parse(text).workflow.nodes["each"].do == Workflow(
         nodes={"b": Node("y@1", {"t": (Source("input", "item"),)})}, outputs={"o": Source("b", "text")}
     )
-    for wrong in (None, [], {"nodes": {"b": {"kind": 3}, "c": 1}}):
-        with pytest.raises(DocumentError) as caught:
-            body(wrong, "each")
-        assert all(one.line is None and "each" in str(one) for one in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("do", "node"), [("", "each"), ("[]", "each"), ("{nodes: {b: {kind: 3}}}", "each/b"), ("{nodes: {c: 1}}", "each/c")]
+)
+def test_a_body_that_is_none_is_a_problem_of_its_node(do, node):
+    (found,) = problems(f"phloem: 1\nnodes:\n  each: {{kind: x@1, do: {do}}}\n")
+    assert (found.line, found.node) == (3, node)
 
 
 def test_marks_fall_back_to_what_is_around():

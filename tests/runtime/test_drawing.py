@@ -286,12 +286,12 @@ def test_text_says_what_else_a_node_is_told() -> None:
 
 
 def test_text_draws_what_is_nested_in_a_node_within_it() -> None:
-    body = {
-        "inputs": {"item": "text"},
-        "nodes": {"sum": {"kind": "llm.generate@1", "in": {"prompt": "input.item"}}},
-        "outputs": {"line": "sum.text"},
-    }
-    each = replace(box("flow.each", items="input.text"), extra={"do": body})
+    body = Workflow(
+        inputs={"item": Input(PortType("text"))},
+        nodes={"sum": box("llm.generate", prompt="input.item")},
+        outputs={"line": link("sum.text")},
+    )
+    each = replace(box("flow.each", items="input.text"), do=body)
     text = as_text(
         Workflow(inputs={"text": given_input("x")}, nodes={"each": each}, outputs={"all": link("each.line")})
     )
@@ -305,18 +305,18 @@ def test_text_draws_what_is_nested_in_a_node_within_it() -> None:
 
 
 def test_text_of_bodies_in_bodies_ends_before_it_runs_out_of_room() -> None:
-    body: dict[str, Any] = {"nodes": {"end": {"kind": "a.b@1"}}}
+    body = Workflow(nodes={"end": box("a.b")})
     for level in range(30):
-        body = {"nodes": {f"level{level}": {"kind": "flow.each@1", "do": body}}}
-    text = as_text(Workflow(nodes={"top": replace(box("flow.each"), extra={"do": body})}))
+        body = Workflow(nodes={f"level{level}": replace(box("flow.each"), do=body)})
+    text = as_text(Workflow(nodes={"top": replace(box("flow.each"), do=body)}))
     assert "level29" in text
     assert "… 1 more inside" in text
     assert "level9" not in text
     assert all(cell_len(line) <= 80 for line in text.split("\n"))
 
 
-def test_text_survives_a_body_that_cannot_be_read() -> None:
-    workflow = Workflow(nodes={"each": replace(box("flow.each"), extra={"do": {"nodes": 3}})})
+def test_a_body_without_anything_in_it_is_drawn() -> None:
+    workflow = Workflow(nodes={"each": replace(box("flow.each"), do=Workflow())})
     assert "(empty)" in as_text(workflow, KINDS)
     assert "0 nodes" in as_svg(workflow, KINDS)
 

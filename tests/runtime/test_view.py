@@ -166,7 +166,8 @@ def test_progress_keeps_what_it_does_not_say():
 
 def test_a_node_inside_a_nested_workflow_gets_its_place_when_it_is_first_heard_of():
     view = fold([at(e.RunStarted, "t", ["each"]), at(e.NodeStarted, "each/3/read", seq=1)])
-    assert view.nodes["each/3/read"].state == "running"
+    assert list(view.nodes) == ["each"]
+    assert view.nodes["each"].inside.now["each/3/read"].state == "running"
 
 
 def test_waiting_for_a_person_is_shown():

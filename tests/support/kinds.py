@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import inspect
 import math
@@ -12,6 +13,7 @@ from typing import Any
 
 from phloem.runtime.context import Context, Scope, Services
 from phloem.runtime.declare import kinds_in
+from phloem.runtime.document import WorkflowFile
 from phloem.runtime.grants import Grant, Permissions
 from phloem.runtime.kinds import Example, NodeKind
 from phloem.runtime.ports import REQUIRED, Ports, PortType, type_of_value
@@ -80,10 +82,47 @@ def outputs_of(kind: NodeKind, example: Example, folder: Path) -> dict[str, Any]
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    if kind.nests is not None:
+        return _nested_outputs(kind, example, folder)
     allow = [f"write={folder}"] if any(need.word == "write" for need in kind.needs) else []
     result = call(kind, example.inputs, folder, allow=allow)
     names = ports_of(kind, example.inputs).outputs
     return {next(iter(names)): result} if len(names) == 1 else result
+
+
+def promised_outputs(kind: NodeKind, example: Example, folder: Path) -> dict[str, PortType]:
+    """The outputs, with their types, that a node has with what an example puts in."""
+    if kind.nests is None:
+        return dict(ports_of(kind, example.inputs).outputs)
+    from phloem.runtime import Engine
+
+    document = _drawn(kind, example, folder)
+    return Engine().check(document).nodes[kind.id.rpartition(".")[2]].outputs
+
+
+def _nested_outputs(kind: NodeKind, example: Example, folder: Path) -> dict[str, Any]:
+    """What a node of a kind that nests gives in a real run: its body needs an engine."""
+    from phloem.runtime import Options, run
+
+    return run(_drawn(kind, example, folder), options=Options(cache=False)).outputs
+
+
+def _drawn(kind: NodeKind, example: Example, folder: Path) -> WorkflowFile:
+    """A workflow in `folder` with one node, as an example has it, whose outputs are the workflow's."""
+    from phloem.runtime import Source, parse
+
+    for name, text in example.files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    lines = ["phloem: 1", "nodes:", f"  {kind.id.rpartition('.')[2]}:", f"    kind: {kind.name}"]
+    lines += ["    do:", *(f"      {line}" for line in example.do.splitlines())] if example.do else []
+    document = parse("\n".join(lines), path=folder / "example.flow.yaml")
+    id = next(iter(document.workflow.nodes))
+    workflow = dataclasses.replace(
+        document.workflow,
+        nodes={id: dataclasses.replace(document.workflow.nodes[id], set=dict(example.inputs))},
+        outputs={name: Source(id, name) for name in example.outputs},
+    )
+    return document.replace(workflow)
 
 
 def agree(shown: Any, given: Any) -> bool:

@@ -57,6 +57,13 @@ def sign(x: float) -> float:
     return (x > 0) - (x < 0)
 
 
+@node("test.positive", "Positive")
+def positive(x: float) -> bool:
+    """Whether a number is above 0."""
+    CALLS["test.positive"] += 1
+    return x > 0
+
+
 @node("test.same", "The same")
 def same(value: Any) -> Any:
     """What came in."""

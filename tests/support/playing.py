@@ -118,16 +118,22 @@ def _well_formed(events: list[e.Event], result: Result) -> None:
     assert isinstance(last, e.RunFinished)
     assert last.status == result.status
     ends = [event.node for event in events if isinstance(event, e.NodeFinished | e.NodeFailed | e.NodeSkipped)]
-    assert sorted(ends) == sorted(first.nodes), "every node ends exactly once"
+    assert sorted(one for one in ends if "/" not in one) == sorted(first.nodes), "every node ends exactly once"
+    assert len(set(ends)) == len(ends), "those inside too"
     open_: set[str] = set()
     over: set[str] = set()
+    begun: list[str] = []
     for event in events[1:-1]:
         node = event.node  # type: ignore[attr-defined]
         assert node not in over, f"{event} after the end of {node}"
+        outer = node.partition("/")[0]
+        assert outer == node or (outer in open_ and outer not in over), f"{event} while {outer} is not at work"
         if isinstance(event, e.NodeStarted):
             assert node not in open_
             open_.add(node)
+            begun.append(node)
         elif isinstance(event, e.NodeFinished | e.NodeFailed | e.NodeSkipped):
             over.add(node)
         if isinstance(event, e.NodeFinished) and not event.cached:
             assert node in open_, f"{node} finished before it started"
+    assert set(begun) <= set(ends), "what begins ends"

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hypothesis import strategies as st
-from phloem.runtime.document.data import body_data
 from phloem.runtime.document.words import INPUT_KEYS, NODE_KEYS, TOP_KEYS
 from phloem.runtime.ports import BASES, PortType
 from phloem.runtime.workflow import INPUT, Input, Limit, Node, OnError, Retry, Source, Workflow
@@ -84,8 +83,7 @@ def nodes(bodies: bool) -> st.SearchStrategy[Node]:
     listed = st.builds(lambda node: replace(node, listed=frozenset(node.links)), plain)
     kinds = [plain, listed, full]
     if bodies:
-        inner = workflows(bodies=False).map(lambda one: body_data(one))
-        kinds.append(st.builds(lambda node, do: replace(node, extra={"do": do, **node.extra}), plain, inner))
+        kinds.append(st.builds(lambda node, do: replace(node, do=do), plain, workflows(bodies=False)))
     return st.one_of(kinds)
 
 

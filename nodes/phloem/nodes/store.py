@@ -62,7 +62,7 @@ async def add(
     items = _items(texts, documents)
     if not items:
         raise InputError("there is nothing to keep: no texts and no documents came", hint="Link texts or documents.")
-    name = ctx.models.name(model, embedding=True)
+    name = await ctx.models.permitted(model, embedding=True)
     known = await ctx.collections.about(collection)
     if known is not None:
         await check_model(ctx, known, name)
@@ -161,7 +161,7 @@ async def search(
         known = await ctx.collections.about(name)
         if known is None:
             raise InputError(f"there is no collection {name!r:.200}", hint="Fill it first, with store.add.")
-        await check_model(ctx, known, ctx.models.name(model or known.model, embedding=True))
+        await check_model(ctx, known, await ctx.models.permitted(model or known.model, embedding=True))
         (vector,) = await ctx.models.embed([query], model=known.model)
         hits = await ctx.collections.search(name, vector, most, where)
     return [hit for hit in hits if min_score is None or hit.score >= min_score]

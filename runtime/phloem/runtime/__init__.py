@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from phloem.runtime.body import Body
     from phloem.runtime.catalogue import Catalogue
     from phloem.runtime.checks import check
     from phloem.runtime.context import Context
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         SettingError,
         WorkflowError,
     )
-    from phloem.runtime.kinds import Estimate, Example, NodeKind
+    from phloem.runtime.kinds import Estimate, Example, Inside, Nesting, NodeKind
     from phloem.runtime.ports import Json, ModelName, Port, Ports, PortType, Vector
     from phloem.runtime.runs import Options, Result, Run
     from phloem.runtime.services import Ending, Request, Tool
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from phloem.runtime.workflow import Input, Limit, Node, Source, Workflow
 
 _HOMES = {
+    "body": ["Body"],
     "catalogue": ["Catalogue"],
     "checks": ["check"],
     "context": ["Context"],
@@ -53,7 +55,7 @@ _HOMES = {
         "SettingError",
         "WorkflowError",
     ],
-    "kinds": ["Estimate", "Example", "NodeKind"],
+    "kinds": ["Estimate", "Example", "Inside", "Nesting", "NodeKind"],
     "ports": ["Json", "ModelName", "Port", "PortType", "Ports", "Vector"],
     "runs": ["Options", "Result", "Run"],
     "services": ["Ending", "Request", "Tool"],
@@ -66,6 +68,7 @@ _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "UNLIT",
     "Blob",
+    "Body",
     "Catalogue",
     "Collection",
     "Context",
@@ -78,10 +81,12 @@ __all__ = [
     "In",
     "Input",
     "InputError",
+    "Inside",
     "Json",
     "Limit",
     "Message",
     "ModelName",
+    "Nesting",
     "Node",
     "NodeError",
     "NodeKind",

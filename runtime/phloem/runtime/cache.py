@@ -23,7 +23,7 @@ import msgpack
 from phloem.runtime.codec import digest, pack, unpack
 from phloem.runtime.events import Preview
 
-__all__ = ["Cache", "Entry", "Stored", "store"]
+__all__ = ["INLINE_LIMIT", "Cache", "Entry", "Stored", "store", "value_file"]
 
 INLINE_LIMIT: Final = 16_384
 SIZE_LIMIT: Final = 4_000_000_000
@@ -43,15 +43,29 @@ CREATE TABLE IF NOT EXISTS files(hash BLOB NOT NULL, key BLOB NOT NULL, PRIMARY 
 
 
 class Stored:
-    """A value in its stored form, with its content hash; `load` makes the value, once."""
+    """A value in its stored form, with its content hash; `load` makes the value, once.
 
-    __slots__ = ("_data", "_path", "_value", "hash")
+    Without a `hash` it is taken of `data`, when somebody asks for it.
+    """
 
-    def __init__(self, hash: bytes, data: bytes | None = None, path: Path | None = None) -> None:
-        self.hash = hash
+    __slots__ = ("_data", "_hash", "_path", "_value")
+
+    def __init__(self, hash: bytes | None, data: bytes | None = None, path: Path | None = None) -> None:
+        self._hash = hash
         self._data = data
         self._path = path
         self._value: Any = None
+
+    @property
+    def hash(self) -> bytes:
+        if self._hash is None:
+            self._hash = digest(self.data)
+        return self._hash
+
+    @property
+    def held(self) -> int:
+        """The bytes of it that are in memory, ready to be written."""
+        return 0 if self._data is None else len(self._data)
 
     @property
     def data(self) -> bytes:
@@ -78,8 +92,13 @@ class Stored:
 
 def store(value: Any) -> Stored:
     """The stored form of a value; UnstorableValue if it has none."""
-    data = pack(value)
-    return Stored(digest(data), data)
+    return Stored(None, pack(value))
+
+
+def value_file(folder: Path, content: bytes) -> Path:
+    """Where the cache in `folder` has a large value with this hash, if it has it."""
+    name = content.hex()
+    return folder / "values" / name[:2] / name
 
 
 @dataclass(slots=True)
@@ -231,8 +250,7 @@ class Cache:
         )  # fmt: skip
 
     def _file(self, content: bytes) -> Path:
-        name = content.hex()
-        return self.folder / "values" / name[:2] / name
+        return value_file(self.folder, content)
 
     def _write_all(self) -> None:
         """The writer's life: take what has gathered, write it in one transaction, wait for more."""

@@ -7,13 +7,16 @@ comes from, and the types of its outputs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from phloem.runtime.bodies import join_body, unknown_input
+from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.errors import CheckError, ConfigError, InputError, NodeError, Problem
+from phloem.runtime.checked import CheckedBody, CheckedNode, CheckedWorkflow, Joined
+from phloem.runtime.errors import CheckError, ConfigError, InputError, NodeError, PermissionNeeded, Problem
 from phloem.runtime.events import preview
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import LinkFit, Port, Ports, PortType, expect, join_link
@@ -21,40 +24,13 @@ from phloem.runtime.topology import CircleError, Topology, topology_of
 from phloem.runtime.words import nearest, or_list
 from phloem.runtime.workflow import INPUT, Node, Source, Workflow
 
-__all__ = ["CheckedNode", "CheckedWorkflow", "check"]
+__all__ = ["CheckedBody", "CheckedNode", "CheckedWorkflow", "Checker", "Joined", "check"]
 
 Place = Callable[..., tuple[int, int] | None]
 
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """One link into a port, and how its value enters."""
-
-    source: Source
-    fit: LinkFit
-
-
-@dataclass(slots=True)
-class CheckedNode:
-    """A node whose kind and ports are known. `maps` is how many levels of list it is run over."""
-
-    id: str
-    node: Node
-    kind: NodeKind
-    inputs: dict[str, Port] = field(default_factory=dict)
-    outputs: dict[str, PortType] = field(default_factory=dict)
-    links: dict[str, tuple[Joined, ...]] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-    maps: int = 0
-
-
-@dataclass(slots=True)
-class CheckedWorkflow:
-    """A workflow without problems. `nodes` are in the order of the file."""
-
-    workflow: Workflow
-    topology: Topology
-    nodes: dict[str, CheckedNode]
+MOST_NODES: Final = 100_000
+"""Nodes of a workflow with all that is nested in it and called from it: files that call others twice, and these
+others twice, soon are more than any machine can run."""
 
 
 def check(
@@ -64,25 +40,61 @@ def check(
     place: Place | None = None,
     file: str | None = None,
     store: Path | None = None,
+    called: Called | None = None,
 ) -> CheckedWorkflow:
     """The workflow with everything about it resolved; CheckError with every problem there is.
 
     `place(*path)` gives the line and column of a part of the file, such as `("nodes", "read", "set")`;
-    `store` is where topologies are kept.
+    `store` is where topologies are kept; `called` reads the files that it calls, without it those beside `file`.
+    PermissionNeeded if there is no problem but that some of these may not be read.
     """
-    return _Checker(workflow, catalogue, place or (lambda *path: None), file).run(store)
+    path = None if file is None else Path(file)
+    checker = Checker(workflow, catalogue, place or (lambda *path: None), file, store, called or Called.beside(path))
+    found = checker.run()
+    if checker.problems or (found is None and not checker.lacking):
+        raise CheckError(sorted(checker.problems, key=lambda one: (one.file or "", one.line or 0, one.column or 0)))
+    if found is None or checker.lacking:
+        said = "; ".join(f"{node} would read {name}" for node, name, _ in checker.lacking)
+        flags = dict.fromkeys(flag for *_, flag in checker.lacking)
+        raise PermissionNeeded(f"The workflow lacks a grant: {said}.", flags=list(flags))
+    return found
 
 
-class _Checker:
-    def __init__(self, workflow: Workflow, catalogue: Catalogue, place: Place, file: str | None) -> None:
+class Checker:
+    """Checks one workflow, and by further ones the bodies in it.
+
+    `way` leads to the workflow in its file and `inside` is the path of the node that it is the body of, with a `/`
+    at its end; both are empty for a whole file. `problems` and `lacking` (node, file, flag: what may not be read)
+    are those of all of them. `calls` are the files on the way here, the outermost first.
+    """
+
+    way: tuple[str, ...] = ()
+    inside = ""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        catalogue: Catalogue,
+        place: Place,
+        file: str | None,
+        store: Path | None,
+        called: Called,
+    ) -> None:
         self.workflow = workflow
         self.catalogue = catalogue
         self.place = place
         self.file = file
+        self.store = store
+        self.called = called
+        self.folder = None if file is None else Path(file).parent
+        self.calls: tuple[Path, ...] = () if file is None else (Path(file).resolve(),)
         self.problems: list[Problem] = []
+        self.lacking: list[tuple[str, str, str]] = []
         self.nodes: dict[str, CheckedNode] = {}
 
-    def run(self, store: Path | None) -> CheckedWorkflow:
+    def run(self) -> CheckedWorkflow | None:
+        """The workflow with everything resolved; None if it has a problem, or calls a file that may not be read."""
+        before = len(self.problems) + len(self.lacking)
         for name, given in self.workflow.inputs.items():
             self.check_input(name, given.value, given.type, given.has_value)
         if INPUT in self.workflow.nodes:
@@ -92,7 +104,7 @@ class _Checker:
             kind = self.kind_of(id, node)
             if kind is not None:
                 self.nodes[id] = CheckedNode(id, self.migrated(node, kind), kind)
-        topology = self.order(store)
+        topology = self.order()
         # Where the links go round there is no order, and any is as good for finding the other problems.
         for id in [topology.names[index] for index in topology.order] if topology else self.workflow.nodes:
             if id in self.nodes:
@@ -101,9 +113,18 @@ class _Checker:
             self.link_types(id, self.workflow.nodes[id])
         for name, source in self.workflow.outputs.items():
             self.source_type(source, ("outputs", name), None, None)
-        if self.problems or topology is None:
-            raise CheckError(sorted(self.problems, key=lambda one: (one.line or 0, one.column or 0)))
-        return CheckedWorkflow(self.workflow, topology, self.nodes)
+        if len(self.problems) + len(self.lacking) > before or topology is None:
+            return None
+        return self.bounded(CheckedWorkflow(self.workflow, topology, self.nodes))
+
+    def bounded(self, found: CheckedWorkflow) -> CheckedWorkflow | None:
+        """The workflow with its size; None with a problem if it is larger than can be run."""
+        found.size = len(self.nodes) + sum(body.checked.size for body in found.bodies())
+        if found.size <= MOST_NODES:
+            return found
+        message = f"with all that is nested and called it has {found.size:,} nodes; at most {MOST_NODES:,} can run"
+        self.problem(("nodes",), message, "Call fewer files, or call them for a list with flow.each.")
+        return None
 
     def problem(
         self,
@@ -113,8 +134,9 @@ class _Checker:
         node: str | None = None,
         port: str | None = None,
     ) -> None:
-        line, column = self.place(*path) or (None, None)
-        self.problems.append(Problem(message, hint, self.file, line, column, node, port))
+        line, column = self.place(*self.way, *path) or (None, None)
+        whose = f"{self.inside}{node}" if node else self.inside.rstrip("/") or None
+        self.problems.append(Problem(message, hint, self.file, line, column, whose, port))
 
     def check_input(self, name: str, value: Any, wanted: PortType, has_value: bool) -> None:
         if has_value:
@@ -159,12 +181,12 @@ class _Checker:
             return node
         return replace(node, set=settings)
 
-    def order(self, store: Path | None) -> Topology | None:
+    def order(self) -> Topology | None:
         """The topology over the links that lead somewhere, or None with a problem for each circle."""
         known = self.workflow.nodes
         edges = {id: tuple(one for one in sources if one in known) for id, sources in self.workflow.edges().items()}
         try:
-            return topology_of(edges, store)
+            return topology_of(edges, self.store)
         except CircleError as error:
             for circle in error.circles:
                 first = min(circle, key=list(known).index)
@@ -183,7 +205,7 @@ class _Checker:
         id, node, kind = found.id, found.node, found.kind
         types = self.link_types(id, node)
         found.inputs, found.outputs = dict(kind.inputs), dict(kind.outputs)
-        if kind.ports is not None and not self.add_ports(found, _item_types(kind.inputs, types)):
+        if not self.shape(found, types):
             return
         if node.on_error.action == "route":
             self.add_error_output(found)
@@ -192,15 +214,7 @@ class _Checker:
             self.check_links(found, port_name, node.links[port_name], types)
         for name, value in node.set.items():
             self.check_setting(found, name, value)
-        for name, port in found.inputs.items():
-            if name not in linked and name not in node.set:
-                if port.required:
-                    self.problem(
-                        ("nodes", id), f"the input {name} ({port.type}) is missing",
-                        "Link an output to it under `in`, or write a value under `set`.", id, name,
-                    )  # fmt: skip
-                else:
-                    found.values[name] = port.default
+        self.fill_in(found, [name for name in found.inputs if name not in linked and name not in node.set])
         routed = node.on_error.action == "route"
         for _ in range(found.maps):
             found.outputs = {
@@ -209,6 +223,29 @@ class _Checker:
             }
         if node.on_error.action == "default":
             self.check_default(found)
+
+    def fill_in(self, found: CheckedNode, names: Iterable[str]) -> None:
+        """The defaults of the inputs that nothing is said of; a problem for those that have none."""
+        for name in names:
+            port = found.inputs[name]
+            if port.required:
+                self.problem(
+                    ("nodes", found.id), f"the input {name} ({port.type}) is missing",
+                    "Link an output to it under `in`, or write a value under `set`.", found.id, name,
+                )  # fmt: skip
+            else:
+                found.values[name] = port.default
+
+    def shape(self, found: CheckedNode, types: Mapping[str, PortType]) -> bool:
+        """Give the node the ports that depend on its settings, its links and its body; False if they cannot be told."""
+        kind = found.kind
+        if kind.nests is not None:
+            return join_body(self, found, types)
+        if found.node.do is not None:
+            message = f"{kind.name} has no body, so what stands under `do` would never run"
+            hint = "Remove it, or use a kind that runs one, as flow.each."
+            self.problem(("nodes", found.id, "do"), message, hint, found.id)
+        return kind.ports is None or self.add_ports(found, item_types(kind.inputs, types))
 
     def add_error_output(self, found: CheckedNode) -> None:
         if "error" in found.outputs:
@@ -246,6 +283,8 @@ class _Checker:
             given = self.workflow.inputs.get(source.port)
             if given is None:
                 hint = _did_you_mean(source.port, self.workflow.inputs, "input.", "The workflow has no inputs.")
+                if self.inside:
+                    hint += f" To hand it in, link it to {self.inside.rstrip('/')}: `in: {{{source.port}: …}}`."
                 self.problem(path, f"there is no input called {source.port}", hint, id, port)
             return given.type if given else None
         if source.node not in self.workflow.nodes:
@@ -254,7 +293,7 @@ class _Checker:
             return None
         found = self.nodes.get(source.node)
         if found is None or not found.outputs:
-            if found is not None and not found.kind.outputs and found.kind.ports is None:
+            if found is not None and not found.kind.outputs and not found.kind.ports and not found.kind.nests:
                 self.problem(path, f"{source.node} ({found.kind.name}) has no outputs", None, id, port)
             return None
         if source.port not in found.outputs:
@@ -266,6 +305,25 @@ class _Checker:
     def add_ports(self, found: CheckedNode, types: Mapping[str, PortType]) -> bool:
         """The ports that depend on the node's own settings; False with a problem if they cannot be told."""
         assert found.kind.ports is not None
+        if not self.shapes_fit(found):
+            return False
+        try:
+            ports: Ports = found.kind.ports(found.node.set, types)
+        except NodeError as error:
+            self.misshapen(found, error)
+            return False
+        found.inputs.update(ports.inputs)
+        found.outputs = dict(ports.outputs) or found.outputs
+        return True
+
+    def misshapen(self, found: CheckedNode, error: NodeError) -> None:
+        """A problem for settings from which no ports can be told."""
+        shaping = next((name for name, port in found.kind.inputs.items() if port.shapes), None)
+        path = ("nodes", found.id, "set", shaping) if shaping else ("nodes", found.id)
+        self.problem(path, error.message, error.hint, found.id, shaping)
+
+    def shapes_fit(self, found: CheckedNode) -> bool:
+        """True if the settings that decide which ports a node has are written down and fit; else with a problem."""
         for name in found.node.links:
             port = found.kind.inputs.get(name)
             if port is not None and port.shapes:
@@ -281,15 +339,6 @@ class _Checker:
                     ("nodes", found.id, "set", name), f"the value of {name} {wrong}", None, found.id, name
                 )  # fmt: skip
                 return False
-        try:
-            ports: Ports = found.kind.ports(found.node.set, types)
-        except NodeError as error:
-            shaping = next((name for name, port in found.kind.inputs.items() if port.shapes), None)
-            path = ("nodes", found.id, "set", shaping) if shaping else ("nodes", found.id)
-            self.problem(path, error.message, error.hint, found.id, shaping)
-            return False
-        found.inputs.update(ports.inputs)
-        found.outputs = dict(ports.outputs) or found.outputs
         return True
 
     def check_links(
@@ -300,7 +349,9 @@ class _Checker:
         if port is None:
             hint = _did_you_mean(name, found.inputs, "", f"{found.kind.name} has no inputs.")
             shaping = [port.name for port in found.kind.inputs.values() if port.shapes]
-            if shaping and found.kind.ports is not None:
+            if found.kind.nests is not None:
+                hint = unknown_input(found, name, hint)
+            elif shaping and found.kind.ports is not None:
                 hint = f"Which inputs it has is decided by its setting {or_list(shaping)}. {hint}"
             self.problem(path, f"{found.kind.name} has no input {name}", hint, id, name)
             return
@@ -362,7 +413,7 @@ def _along(source: PortType, maps: int) -> LinkFit:
     return LinkFit(maps) if source.depth >= maps else LinkFit()
 
 
-def _item_types(inputs: Mapping[str, Port], types: Mapping[str, PortType]) -> dict[str, PortType]:
+def item_types(inputs: Mapping[str, Port], types: Mapping[str, PortType]) -> dict[str, PortType]:
     """`types` as one execution sees them: of what the node maps over, one item's."""
     fits = {name: join_link(types[name], inputs[name]) for name in types if name in inputs}
     maps = max((fit.maps for fit in fits.values() if isinstance(fit, LinkFit)), default=0)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from phloem.runtime.kinds import Effect, Estimator, Example, Migration, Need, NodeKind, Runs
+from phloem.runtime.kinds import Effect, Estimator, Example, Migration, Need, Nesting, NodeKind, Runs
 from phloem.runtime.ports import REQUIRED, Port, Ports, PortType
 from phloem.runtime.values import Blob, Collection, Document, Hit, Message
 
@@ -74,16 +74,18 @@ def node(
     estimate: Estimator | None = None,
     examples: Sequence[Example] = (),
     migrations: Mapping[int, Migration] | None = None,
+    nests: Nesting | None = None,
 ) -> Callable[[Function], Function]:
     """Declare the decorated function to be version `version` of the node kind `id`.
 
     `async def` runs as a task. A plain function runs inline when it is pure, and in a thread when it
-    is `blocking` or touches anything. The other words are those of NodeKind.
+    is `blocking` or touches anything. One that `nests` takes a Body, after the Context if it takes one, and by `**`
+    the inputs of the body. The other words are those of NodeKind.
     """
     options = {
         "version": version, "needs": tuple(Need.parse(need) for need in needs), "effect": effect, "blocking": blocking,
         "ports": ports, "stamp": stamp, "estimate": estimate, "examples": tuple(examples),
-        "migrations": migrations or {},
+        "migrations": migrations or {}, "nests": nests,
     }  # fmt: skip
 
     def mark(function: Function) -> Function:
@@ -108,9 +110,13 @@ def kind_of(function: Callable[..., Any]) -> NodeKind:
         raise TypeError(f"{declared.id!r} cannot be the id of a kind: write family.name in small letters")
     options = dict(declared.options)
     hints = get_type_hints(function, include_extras=True)
-    inputs, takes_context, has_rest = _inputs(declared.id, function, hints)
+    nests = options["nests"] is not None
+    inputs, takes_context, has_rest = _inputs(declared.id, function, hints, nests=nests)
     outputs, streams = _outputs(declared.id, hints.get("return", Any))
-    if has_rest and options["ports"] is None:
+    if nests:
+        _check_nesting(declared.id, function, has_rest)
+        outputs = {}
+    elif has_rest and options["ports"] is None:
         raise TypeError(f"{declared.id}: a function with **{has_rest} needs ports= to say which inputs it has")
     return NodeKind(
         id=declared.id,
@@ -126,19 +132,29 @@ def kind_of(function: Callable[..., Any]) -> NodeKind:
     )
 
 
+def _check_nesting(id: str, function: Callable[..., Any], has_rest: str) -> None:
+    names = [name for name in inspect.signature(function).parameters if name != "ctx"]
+    if not inspect.iscoroutinefunction(function) or names[:1] != ["body"] or not has_rest:
+        raise TypeError(f"{id}: a kind that nests is an `async def` with a parameter body (after ctx) and **inputs")
+
+
 def _runs(function: Callable[..., Any], blocking: bool, effect: Effect) -> Runs:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return "task"
     return "thread" if blocking or effect in ("reads", "writes") else "inline"
 
 
-def _inputs(id: str, function: Callable[..., Any], hints: Mapping[str, Any]) -> tuple[dict[str, Port], bool, str]:
+def _inputs(
+    id: str, function: Callable[..., Any], hints: Mapping[str, Any], *, nests: bool
+) -> tuple[dict[str, Port], bool, str]:
     """The ports of a signature, whether its first parameter is a Context, and the name of its `**` one."""
     inputs: dict[str, Port] = {}
     takes_context, rest = False, ""
     for index, parameter in enumerate(inspect.signature(function).parameters.values()):
         if index == 0 and parameter.name == "ctx":
             takes_context = True
+        elif nests and parameter.name == "body":
+            continue
         elif parameter.kind is parameter.VAR_KEYWORD:
             rest = parameter.name
         elif parameter.name not in hints:

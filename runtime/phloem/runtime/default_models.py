@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phloem.runtime.context import DEFAULT_EMBEDDING, DEFAULT_MODEL
@@ -14,11 +14,15 @@ __all__ = ["DefaultModels"]
 
 @dataclass(frozen=True, slots=True)
 class DefaultModels:
-    """The language model and the embedding model of a run, by name; `trusted` are names that the user gave."""
+    """The language model and the embedding model of a run, by name; `trusted` are names that the user gave.
+
+    With `asked` the language model was asked for with this run, and holds for nested workflows too.
+    """
 
     text: str = DEFAULT_MODEL
     embedding: str = DEFAULT_EMBEDDING
     trusted: frozenset[str] = frozenset()
+    asked: bool = False
 
     @classmethod
     def choose(cls, asked: str, written: str, settings: Settings) -> DefaultModels:
@@ -30,7 +34,12 @@ class DefaultModels:
             text=named or written or usual or default or DEFAULT_MODEL,
             embedding=embedding or DEFAULT_EMBEDDING,
             trusted=frozenset({named, usual, default, embedding} - {""}),
+            asked=bool(named),
         )
+
+    def inside(self, written: str) -> DefaultModels:
+        """Those of a nested workflow that names the model `written`, or none."""
+        return replace(self, text=written) if written and not self.asked else self
 
 
 def _from_here(model: str) -> str:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from phloem.runtime.document.data import input_data, limit_data, node_data
-from phloem.runtime.document.document import body
 from phloem.runtime.document.scalars import double_quoted, one_line, visible
+from phloem.runtime.document.tree import Path
 from phloem.runtime.document.words import NODE_KEYS
 from phloem.runtime.document.write import WIDTH, line_of
-from phloem.runtime.errors import DocumentError
 from phloem.runtime.workflow import Node, Workflow
 
-__all__ = ["Change", "difference", "renamed_nodes", "render"]
+__all__ = ["Change", "difference", "renamed_everywhere", "renamed_nodes", "render", "text_lines"]
 
 _ABSENT: Final = object()
 _MOST_LINES: Final = 2_000
@@ -56,6 +55,17 @@ def renamed_nodes(old: Workflow, new: Workflow) -> dict[str, str]:
             if same:
                 names[same.pop(0)] = id
     return names
+
+
+def renamed_everywhere(old: Workflow, new: Workflow, path: Path = ()) -> dict[Path, dict[str, str]]:
+    """The renamed nodes of the workflow and of the bodies in it, by where each stands in the file of `old`."""
+    names = renamed_nodes(old, new)
+    found = {path: names} if names else {}
+    for id, node in old.nodes.items():
+        now = new.nodes.get(names.get(id, id))
+        if node.do is not None and now is not None and now.do is not None and node.do is not now.do:
+            found |= renamed_everywhere(node.do, now.do, (*path, "nodes", id, "do"))
+    return found
 
 
 def render(changes: list[Change]) -> str:
@@ -115,11 +125,8 @@ def _node(old: Node, new: Node, path: tuple[str, ...]) -> Iterator[Change]:
         was, now = before.get(key, _ABSENT), after.get(key, _ABSENT)
         if key in ("in", "set"):
             yield from _each({} if was is _ABSENT else was, {} if now is _ABSENT else now, (*path, key))
-        elif key == "do" and _ABSENT not in (was, now):
-            try:
-                yield from _changes(body(was), body(now), (*path, key))
-            except DocumentError:
-                yield from _value(was, now, (*path, key))
+        elif key == "do" and old.do is not None and new.do is not None:
+            yield from _changes(old.do, new.do, (*path, key))
         else:
             yield from _value(was, now, (*path, key))
 
@@ -209,7 +216,7 @@ def _lines(change: Change, head: tuple[str, ...]) -> Iterator[str]:
     start = f"{pad}{sign} {name}"
     if _is_long(change.old) or _is_long(change.new):
         yield f"{start}:"
-        yield from (f"{pad}    {line}".rstrip() for line in _text_lines(change.old, change.new))
+        yield from (f"{pad}    {line}".rstrip() for line in text_lines(change.old, change.new))
     elif change.action == "changed":
         yield f"{start}: {_brief(change.old)} → {_brief(change.new)}"
     else:
@@ -225,7 +232,7 @@ def _is_long(value: Any) -> bool:
     return isinstance(value, str) and ("\n" in value or len(value) > WIDTH)
 
 
-def _text_lines(old: Any, new: Any) -> Iterator[str]:
+def text_lines(old: Any, new: Any) -> Iterator[str]:
     """Two texts compared line by line, with two lines around each change; long lines are cut into several."""
     from difflib import unified_diff
 

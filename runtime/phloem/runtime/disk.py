@@ -7,27 +7,32 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["file_digest", "replace_file"]
+__all__ = ["file_digest", "replace_file", "sync_folder"]
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, make it durable, and put it in its place; OSError leaves the old file whole."""
+def replace_file(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write `data` beside `path`, make it durable, and put it in its place; OSError leaves the old file whole.
+
+    A `private` file only its owner may read; else who may read the old one may read the new one.
+    """
     beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}")
     try:
-        with beside.open("xb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(beside, flags, 0o600 if private else 0o666)
+        with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        if not private and path.exists():
             beside.chmod(path.stat().st_mode & 0o7777)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable, where the system lets a folder be synced."""
     if os.name != "posix":
         return

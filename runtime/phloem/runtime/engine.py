@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from phloem.runtime.asking import Asking, Question
 from phloem.runtime.budget import Budget, Word
 from phloem.runtime.cache import Cache
+from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue, installed_catalogue, installed_services
 from phloem.runtime.checks import CheckedWorkflow, check
 from phloem.runtime.context import Scope, Services
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.document import WorkflowFile, load
-from phloem.runtime.errors import CheckError, ConfigError, Problem
+from phloem.runtime.errors import CheckError, ConfigError, PermissionNeeded, Problem
 from phloem.runtime.events import Event
-from phloem.runtime.grants import Grant, Permissions
+from phloem.runtime.grants import Grant, Permissions, Rules
 from phloem.runtime.home import Home
 from phloem.runtime.inputs import input_values
 from phloem.runtime.plan import Plan, compile_plan
@@ -28,9 +33,14 @@ from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.scheduler import Scheduler
 from phloem.runtime.settings import Settings
 from phloem.runtime.threads import Threads
-from phloem.runtime.wishes import missing
+from phloem.runtime.tracing import tracing_of
+from phloem.runtime.wishes import lacking, missing
 from phloem.runtime.words import nearest
 from phloem.runtime.workflow import Limit, Workflow
+
+if TYPE_CHECKING:
+    from phloem.runtime.recording import Tape
+    from phloem.runtime.tracing.tracing import Tracing
 
 __all__ = ["Engine", "run", "run_to_end", "start"]
 
@@ -48,6 +58,7 @@ class Engine:
         catalogue: Catalogue | None = None,
         services: Services | None = None,
         resources: Resources | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.home = home or Home.default()
         self.catalogue = catalogue or installed_catalogue(self.home)
@@ -55,13 +66,30 @@ class Engine:
         self.resources = resources or Resources()
         self.cache = Cache(self.home.cache)
         self.threads = Threads()
+        if tracing is not None:
+            self.tracing = tracing
 
-    def check(self, source: WorkflowFile | Workflow) -> CheckedWorkflow:
-        """The workflow resolved against the catalogue; CheckError with every problem."""
-        if isinstance(source, Workflow):
-            return check(source, self.catalogue, store=self.home.plans)
-        file = str(source.path) if source.path else None
-        return check(source.workflow, self.catalogue, place=source.marks.of, file=file, store=self.home.plans)
+    @cached_property
+    def tracing(self) -> Tracing | None:
+        """Where the spans of runs go; None if nobody asked for any."""
+        return tracing_of(self.home)
+
+    def check(self, source: WorkflowFile | Workflow, options: Options | None = None) -> CheckedWorkflow:
+        """The workflow resolved against the catalogue; CheckError with every problem.
+
+        `options` say where files may lie that it calls, besides beside it; PermissionNeeded names what they lack.
+        """
+        document = WorkflowFile(source) if isinstance(source, Workflow) else source
+        path = document.path
+        permissions = self.permissions(options or Options(), path.parent if path else None, document.workflow)
+        return check(
+            document.workflow,
+            self.catalogue,
+            place=document.marks.of,
+            file=str(path) if path else None,
+            store=self.home.plans,
+            called=Called(permissions),
+        )
 
     def start(
         self,
@@ -75,14 +103,20 @@ class Engine:
         be told beforehand.
         """
         options = options or Options()
-        plan = source if isinstance(source, Plan) else self.plan(source, to=options.to)
-        values = input_values(plan, inputs or {})
-        run = Run(_new_id(), plan, secrets.randbits(31) if options.seed is None else options.seed)
-        permissions = self.permissions(options, plan.folder)
+        tape = self._tape(options)
+        plan = source if isinstance(source, Plan) else self.plan(source, to=options.to, options=options)
+        given = inputs or {} if tape is None else tape.inputs(plan, inputs or {})
+        values = input_values(plan, given)
+        seed = options.seed if tape is None else tape.seed
+        run = Run(_new_id(), plan, secrets.randbits(31) if seed is None else seed)
+        permissions = self.permissions(options, plan.folder, plan.checked)
         models = self.default_models(plan.checked.workflow, options)
-        lacking = missing(plan, values, permissions, models)
-        if lacking is not None:
-            raise lacking
+        if tape is not None:
+            models = tape.models(models, plan.checked.workflow.model)
+        # What was recorded needs no grant, and what else a replay may need only the run will tell.
+        refusal = None if tape is not None and tape.replays else missing(plan, values, permissions, models)
+        if refusal is not None:
+            raise refusal
         scope = Scope(
             run=run.id,
             services=self.services,
@@ -92,19 +126,41 @@ class Engine:
             seed=run.seed,
             pool=self.threads,
             trusted_models=models.trusted,
+            keeps_model=models.asked,
             budget=_budget(plan.checked.workflow.limit, options.limit),
             prompts=options.prompts,
+            on_written=options.on_written,
+            on_egress=options.on_egress,
         )
+        if options.ask is not None:
+            file = source.path if isinstance(source, WorkflowFile) else None
+            scope.asking = Asking(options.ask, permissions, partial(self.remember, plan.checked, file))
+        if tape is not None:
+            scope.answers = tape.answers(plan, given, run.seed, models, None)
+        if self.tracing is not None:
+            scope.trace = self.tracing.begin(run.id, plan)
+            run.subscribe(scope.trace.take)
         cache = self.cache if options.cache else None
         scheduler = Scheduler(plan, values, scope=scope, emit=run.take, cache=cache, resources=self.resources)
         run.begin(scheduler)
         return run
 
-    def plan(self, source: WorkflowFile | Workflow, *, to: str | None = None) -> Plan:
-        """The plan of a workflow, whole or up to the node `to`."""
-        checked = self.check(source)
+    def _tape(self, options: Options) -> Tape | None:
+        """What a run with these options replays and records; None for one that does neither."""
+        if not options.record and options.replay is None and not options.ask_new and not options.pace:
+            return None
+        from phloem.runtime.recording import Tape
+
+        return Tape(options, self.home)
+
+    def plan(self, source: WorkflowFile | Workflow, *, to: str | None = None, options: Options | None = None) -> Plan:
+        """The plan of a workflow, whole or up to the node `to`. See check."""
+        checked = self.check(source, options)
         if to is not None and to not in checked.nodes:
             near = nearest(to, checked.nodes)
+            outer = to.partition("/")[0]
+            if outer != to and outer in checked.nodes:
+                near = outer
             hint = f"Did you mean {near}?" if near else f"The nodes are {', '.join(checked.nodes)}."
             raise CheckError(Problem(f"there is no node called {to}", hint))
         plan = compile_plan(checked, to=to)
@@ -116,11 +172,89 @@ class Engine:
         """The models that a run with these options would use where its nodes name none."""
         return DefaultModels.choose(options.model, workflow.model, Settings.load(self.home))
 
-    def permissions(self, options: Options, folder: Path | None) -> Permissions:
-        """What a run with these options may touch."""
+    def permissions(
+        self, options: Options, folder: Path | None, checked: CheckedWorkflow | Workflow | None = None
+    ) -> Permissions:
+        """What a run with these options may touch: what they allow, what the settings allow every workflow, and what
+        was allowed this one always. ConfigError for settings that cannot be read.
+
+        Of a Workflow that is not checked yet, only files to call can have been allowed.
+        """
+        rules = Rules.of(Settings.load(self.home))
         grants = [one if isinstance(one, Grant) else Grant.parse(one) for one in options.allow]
         grants += [Grant("read", os.path.realpath(path)) for path in options.trusted]
-        return Permissions(grants, folder=folder, home=self.home.path)
+        grants += rules.allowed
+        offline = "--offline" if options.offline else rules.offline
+        # Most homes remember nothing, and learn it without loading what remembers.
+        # (Path.exists raises for a home that cannot be looked into.)
+        if checked is not None and os.path.exists(self.home.path / "grants.json"):  # noqa: PTH110
+            from phloem.runtime.grants.remembered import Remembered, content_digest
+
+            grants += Remembered(self.home.path).grants(content_digest(checked))
+        return Permissions(grants, folder=folder, home=self.home.path, denials=rules.denials, offline=offline)
+
+    def remember(self, checked: CheckedWorkflow | Workflow, file: Path | None, grants: Sequence[Grant]) -> None:
+        """Allow this workflow, as it is now, these things always. `file` is shown to people. That it cannot be kept is
+        told to the log: then it is asked again."""
+        from phloem.runtime.grants.remembered import Remembered, content_digest
+
+        workflow = checked if isinstance(checked, Workflow) else checked.workflow
+        place = "" if file is None else os.path.realpath(file)
+        try:
+            Remembered(self.home.path).add(content_digest(checked), grants, title=workflow.title, file=place)
+        except ConfigError as error:
+            logging.getLogger("phloem").warning("warning: %s", error.message)
+
+    async def ask(self, source: WorkflowFile | Workflow, inputs: Mapping[str, Any], options: Options) -> Options:
+        """The options with what a run is known to lack, if `options.ask` allows it: all is asked at once.
+
+        PermissionNeeded, as from `start`, if it is not allowed, or nobody can be asked.
+        """
+        document = WorkflowFile(source) if isinstance(source, Workflow) else source
+        options = await self.ask_to_call(document, options)
+        plan = self.plan(document, to=options.to, options=options)
+        values = input_values(plan, inputs)
+        permissions = self.permissions(options, plan.folder, plan.checked)
+        models = self.default_models(plan.checked.workflow, options)
+        found = missing(plan, values, permissions, models)
+        if found is None:
+            return options
+        wishes = lacking(plan, values, permissions, models) if found.flags else []
+        wanted = [Question(one.node, Grant.of_flag(one.flag)) for one in wishes if one.flag]
+        return await self._asked(wanted, found, plan.checked, document.path, options)
+
+    async def ask_to_call(self, document: WorkflowFile, options: Options) -> Options:
+        """The options with leave to read the files that a workflow calls: what these would touch nobody knows before.
+
+        PermissionNeeded, as from `check`, if one of them may not be read.
+        """
+        while options.ask is not None:
+            try:
+                self.check(document, options)
+                break
+            except PermissionNeeded as refusal:
+                wanted = [Question("the workflow", Grant.of_flag(flag)) for flag in refusal.flags]
+                options = await self._asked(wanted, refusal, document.workflow, document.path, options)
+        return options
+
+    async def _asked(
+        self,
+        wanted: Sequence[Question],
+        refusal: PermissionNeeded,
+        checked: CheckedWorkflow | Workflow,
+        file: Path | None,
+        options: Options,
+    ) -> Options:
+        """The options with the grants that are `wanted`, or the refusal."""
+        if not wanted or options.ask is None:
+            raise refusal
+        answer = await options.ask.ask(list(dict.fromkeys(wanted)))
+        if answer == "no":
+            raise refusal
+        grants = list(dict.fromkeys(one.grant for one in wanted))
+        if answer == "always":
+            self.remember(checked, file, grants)
+        return replace(options, allow=[*options.allow, *grants])
 
     async def close(self) -> None:
         """Let go of models, connections, files and threads."""
@@ -129,6 +263,10 @@ class Engine:
         finally:
             self.cache.close()
             self.threads.shutdown()
+            # Not `self.tracing`: that would look for one that no run needed.
+            tracing: Tracing | None = self.__dict__.get("tracing")
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
 
 def run(

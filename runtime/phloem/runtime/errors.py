@@ -12,6 +12,9 @@
         LimitReached       the node, or the run, spent what it may of tokens, money or time
         NodeCrashed        the node raised something it did not foresee
       PermissionNeeded     a grant is missing; carries the flag that would give it
+        PermissionDenied   no grant can give it: the settings deny it, or the run is offline
+        NotRecorded        a replay asks outside for what its recording has no answer to
+      JournalError         the record of runs cannot be written or read
       ConfigError          the installation lacks something, or a setting of the program is wrong
 
 Each message says what happened, where, and what to do. Cancelling is not an error.
@@ -27,10 +30,13 @@ __all__ = [
     "ConfigError",
     "DocumentError",
     "InputError",
+    "JournalError",
     "LimitReached",
     "NodeCrashed",
     "NodeError",
     "NodeTimeout",
+    "NotRecorded",
+    "PermissionDenied",
     "PermissionNeeded",
     "PhloemError",
     "Problem",
@@ -99,9 +105,13 @@ class CheckError(WorkflowError):
 
 
 class NodeError(PhloemError):
-    """One node failed. `retryable` says whether the same call may succeed later."""
+    """One node failed. `retryable` says whether the same call may succeed later.
+
+    `node` is the path of the node that failed, where the failure came out of a workflow nested in another node.
+    """
 
     retryable = False
+    node = ""
 
 
 class InputError(NodeError):
@@ -147,6 +157,21 @@ class PermissionNeeded(PhloemError):
     def __init__(self, message: str, *, flags: Sequence[str], hint: str | None = None) -> None:
         self.flags = tuple(flags)
         super().__init__(message, hint=hint or "To allow it, add " + " ".join(self.flags))
+
+
+class JournalError(PhloemError):
+    """The record of runs cannot be written or read: the disk is full, say, or the home may not be written."""
+
+
+class PermissionDenied(PermissionNeeded):
+    """A workflow wants to touch something that no grant can allow. There are no flags; the hint says who refuses."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message, flags=(), hint=hint)
+
+
+class NotRecorded(PermissionDenied):
+    """A node of a replay asks outside for what its recording has no answer to. The message says what differs."""
 
 
 class ConfigError(PhloemError):

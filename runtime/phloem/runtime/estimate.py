@@ -6,12 +6,12 @@ are skipped and results are kept, and more where a node is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from phloem.runtime.budget import UNLIMITED, dollars, limit_words
-from phloem.runtime.checks import CheckedNode, CheckedWorkflow, Joined
+from phloem.runtime.checked import CheckedNode, CheckedWorkflow, Joined
 from phloem.runtime.context import Services
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.errors import PhloemError
@@ -19,7 +19,7 @@ from phloem.runtime.grants import LOCAL_PROVIDERS, names_server, provider_of
 from phloem.runtime.services import ModelsService
 from phloem.runtime.workflow import INPUT, Limit
 
-__all__ = ["NodeEstimate", "RunEstimate", "estimate_run"]
+__all__ = ["NodeEstimate", "RunEstimate", "estimate_run", "may_spend"]
 
 Amount = TypeVar("Amount", int, float)
 
@@ -33,8 +33,9 @@ MOST_ITEMS: Final = 10_000
 class NodeEstimate:
     """What a node may spend: tokens read and written, US dollars. None is what cannot be told.
 
-    With `each` it is for one item of a list whose length only the run will tell. `more` says that what cannot be
-    told costs money too. `limit` is the node's own.
+    `node` is its path. With `each` it is for one item of a list whose length only the run will tell, or one turn of
+    a loop. `more` says that what cannot be told costs money too. `limit` is for all that the node does, and what is
+    around it.
     """
 
     node: str
@@ -119,38 +120,126 @@ async def estimate_run(
     checked: CheckedWorkflow, inputs: Mapping[str, Any], models: DefaultModels, services: Services, limit: Limit
 ) -> RunEstimate:
     """What a run with these inputs may spend. Only prices of models that are elsewhere are asked of a service."""
-    found = []
-    for node in checked.nodes.values():
-        if node.kind.estimate is not None and not node.node.disabled:
-            one = await _estimated(node, inputs, models, services)
-            found += [one] if one is not None else []
+    found = [one async for one in _estimates(checked, _Turns([(inputs, 1)]), models, services, "", UNLIMITED)]
     return RunEstimate(tuple(found), limit)
 
 
+def may_spend(checked: CheckedWorkflow) -> bool:
+    """True if any node, nested ones and those of called files too, can tell before a run what it would spend."""
+    return any(
+        node.kind.estimate is not None or (node.body is not None and may_spend(node.body.checked))
+        for node in checked.nodes.values()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """How often something runs: what is known of its inputs, and how many times that is. With `each` there is one,
+    and only the run will tell how many times."""
+
+    known: list[tuple[Mapping[str, Any], int]]
+    each: bool = False
+
+    @property
+    def count(self) -> int | None:
+        return None if self.each else sum(times for _, times in self.known)
+
+
+async def _estimates(
+    checked: CheckedWorkflow, turns: _Turns, models: DefaultModels, services: Services, inside: str, bound: Limit
+) -> AsyncIterator[NodeEstimate]:
+    """Those of all nodes. `bound` is what they may spend together at most, `inside` the path of the node around them,
+    with a `/` at its end."""
+    for node in checked.nodes.values():
+        if node.node.disabled:
+            continue
+        limit = bound.stricter(_times(node.node.limit, turns))
+        if node.kind.estimate is not None:
+            one = await _estimated(node, turns, models, services)
+            if one is not None:
+                yield replace(one, node=inside + node.id, limit=limit)
+        if node.body is not None:
+            body = node.body.checked
+            runs = _turns_inside(node, turns)
+            within = limit.stricter(_times(body.workflow.limit, runs))
+            there = models.inside(body.workflow.model)
+            async for one in _estimates(body, runs, there, services, f"{inside}{node.id}/", within):
+                yield one
+
+
 async def _estimated(
-    node: CheckedNode, inputs: Mapping[str, Any], models: DefaultModels, services: Services
+    node: CheckedNode, turns: _Turns, models: DefaultModels, services: Services
 ) -> NodeEstimate | None:
     assert node.kind.estimate is not None
-    each = False
+    each = turns.each
     try:
-        known, items = _known(node, inputs), _items(node, inputs)
-        each = items is None
-        calls = [one for item in items or () if (one := node.kind.estimate(known | item)) is not None]
-        if each and (one := node.kind.estimate(known)) is not None:
-            calls = [one]
+        found = _executions(node, turns)
+        each = found.each
+        calls = [(one, times) for known, times in found.known if (one := node.kind.estimate(known)) is not None]
     except Exception:
         # A stranger's estimate that fails tells nothing, and of a value that does not fit the run will tell.
-        return NodeEstimate(node.id, None, None, None, None, each, limit=node.node.limit)
+        return NodeEstimate(node.id, None, None, None, None, each)
     if not calls:
         return None
-    model = calls[0].model
+    first = calls[0][0]
+    model = first.model
     if model == "":
-        model = models.embedding if calls[0].embedding else models.text
-    read, written = _sum(one.read for one in calls), _sum(one.written for one in calls)
+        model = models.embedding if first.embedding else models.text
+    read, written = _sum((one.read, times) for one, times in calls), _sum((one.written, times) for one, times in calls)
     money = await _price(model, read or 0, written or 0, services)
     unknown = (MUCH if read is None else 0, MUCH if written is None else 0)
     more = any(unknown) and bool(await _price(model, *unknown, services))
-    return NodeEstimate(node.id, model, read, written, money, each, more, node.node.limit)
+    return NodeEstimate(node.id, model, read, written, money, each, more)
+
+
+def _executions(node: CheckedNode, turns: _Turns) -> _Turns:
+    """Each execution of a node, with what is known of its inputs: in every turn once, or once per item."""
+    found: list[tuple[Mapping[str, Any], int]] = []
+    for inputs, times in turns.known:
+        known, items = _known(node, inputs), _items(node, inputs)
+        if items is None or len(found) + len(items) > MOST_ITEMS:
+            return _Turns([(known, 1)], each=True)
+        found += [(known | item, times) for item in items]
+    return _Turns(found, turns.each)
+
+
+def _turns_inside(node: CheckedNode, turns: _Turns) -> _Turns:
+    """How often the body of a node runs, and what is known of its inputs."""
+    body, nesting = node.body, node.kind.nests
+    assert body is not None and nesting is not None
+    executions = _executions(node, turns)
+    found: list[tuple[Mapping[str, Any], int]] = []
+    for known, times in executions.known:
+        common = {name: value for name, value in known.items() if name in body.checked.workflow.inputs}
+        if nesting.items:
+            lists = {name: known.get(of) for name, of in nesting.items.items()}
+            length = max((len(one) for one in lists.values() if isinstance(one, list)), default=0)
+            if not all(isinstance(one, list) for one in lists.values()) or len(found) + length > MOST_ITEMS:
+                return _Turns([(common, 1)], each=True)
+            for index in range(length):
+                items = {name: one[index] for name, one in lists.items() if one is not None and index < len(one)}
+                found.append((common | items, times))
+        elif nesting.most is not None:
+            most = known.get(nesting.most)
+            later = {name: value for name, value in common.items() if name not in body.carried}
+            if not isinstance(most, int) or most < 1:
+                return _Turns([(later, 1)], each=True)
+            found += [(common, times), *([(later, times * (most - 1))] if most > 1 else [])]
+        else:
+            found.append((common, times))
+    return _Turns(found, executions.each)
+
+
+def _times(limit: Limit, turns: _Turns) -> Limit:
+    """What something may spend that has a limit for each of its turns."""
+    count = turns.count
+    if limit == UNLIMITED or count is None:
+        return UNLIMITED
+    return Limit(
+        None if limit.tokens is None else limit.tokens * count,
+        None if limit.money is None else limit.money * count,
+        None if limit.seconds is None else limit.seconds * count,
+    )
 
 
 def _known(node: CheckedNode, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,12 +298,12 @@ def _turned(value: Any, link: Joined) -> Any:
     return value if link.fit.coerce is None else link.fit.coerce(value)
 
 
-def _sum(counts: Iterator[int | None]) -> int | None:
+def _sum(counts: Iterator[tuple[int | None, int]]) -> int | None:
     total = 0
-    for one in counts:
+    for one, times in counts:
         if one is None:
             return None
-        total += one
+        total += one * times
     return total
 
 

@@ -157,10 +157,12 @@ class NodeRetrying(Event):
 
 @dataclass(slots=True)
 class NodeWaiting(Event):
-    """The node can go on only after something outside: a person, a grant, its turn."""
+    """The node can go on only after something outside: a person, a grant, a time. `until` is when it goes on at the
+    latest, in seconds since 1970, if that is known. What comes next of the node says that it goes on."""
 
     node: str
     waits_for: str
+    until: float | None = None
 
 
 @dataclass(slots=True)

@@ -30,6 +30,11 @@ class Home:
         return self.path / "cache"
 
     @property
+    def journal(self) -> Path:
+        """The record of runs."""
+        return self.path / "journal"
+
+    @property
     def plans(self) -> Path:
         """Compiled workflows, by the hash of their shape."""
         return self.path / "plans"
@@ -43,3 +48,8 @@ class Home:
     def models(self) -> Path:
         """Model files that were made or fetched for the user."""
         return self.path / "models"
+
+    @property
+    def schedules(self) -> Path:
+        """What is to be run when, and what became of it."""
+        return self.path / "schedules"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from phloem.runtime.checks import CheckedWorkflow
 from phloem.runtime.errors import CheckError, NodeError, Problem
-from phloem.runtime.grants import is_url
+from phloem.runtime.paths import absolute_paths, path_inputs
 from phloem.runtime.plan import Plan
 from phloem.runtime.ports import PortType, expect
 from phloem.runtime.values import Document
 from phloem.runtime.words import nearest, or_list
-from phloem.runtime.workflow import INPUT
 
 __all__ = ["absolute_paths", "input_values", "parse_input", "path_inputs"]
 
@@ -73,27 +69,3 @@ def _write_as(wanted: PortType) -> str:
     return {"number": "Write a number, such as 3 or 2.5.", "boolean": "Write true or false."}.get(
         wanted.base, "Write it as JSON, or put it in a file and give @FILE."
     )
-
-
-def path_inputs(checked: CheckedWorkflow) -> frozenset[str]:
-    """The inputs that lead straight to a port that takes a path: a text in one of them names a file."""
-    return frozenset(
-        one.source.port
-        for node in checked.nodes.values()
-        for port, joined in node.links.items()
-        for one in joined
-        if one.source.node == INPUT and node.inputs[port].path
-    )
-
-
-def absolute_paths(value: Any, folder: Path) -> Any:
-    """`value` with the relative paths in it made absolute against `folder`; web addresses stay as they are.
-
-    What a user types on a command line is meant from where they are, not from where the workflow lies.
-    """
-    if isinstance(value, str):
-        if not value or is_url(value):
-            return value
-        # Not Path.expanduser: that is an error for a user who is not there, and a name may begin with `~`.
-        return str((folder / os.path.expanduser(value)).absolute())  # noqa: PTH111
-    return [absolute_paths(one, folder) for one in value] if isinstance(value, list) else value

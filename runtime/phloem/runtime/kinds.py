@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from phloem.runtime.ports import Port, Ports, PortType
 
-__all__ = ["Effect", "Estimate", "Estimator", "Example", "Migration", "Need", "NodeKind", "Runs"]
+__all__ = ["Effect", "Estimate", "Estimator", "Example", "Inside", "Migration", "Need", "Nesting", "NodeKind", "Runs"]
 
 Effect = Literal["pure", "reads", "writes", "chance"]
 Runs = Literal["inline", "task", "thread"]
@@ -56,18 +56,63 @@ Estimator = Callable[[Mapping[str, Any]], Estimate | None]
 workflow; the others are missing), what it would spend; None if nothing. It must be quick and touch nothing."""
 
 
+Settings = Mapping[str, Any]
+Types = Mapping[str, PortType]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a body takes and gives: the types of its inputs and of its outputs."""
+
+    inputs: Types
+    outputs: Types
+
+
+def _nothing(settings: Settings, types: Types) -> Types:
+    return {}
+
+
+def _as_inside(settings: Settings, inside: Inside) -> Types:
+    return inside.outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Nesting:
+    """How a kind whose nodes hold a workflow, the body, is joined to it. Its function is given a Body to call.
+
+    `given` tells, from the settings written down and the types that reach the node, what the kind itself gives the
+    body, by name and type; every other input of the body is an input of the node. `outputs` tells the outputs of the
+    node. Both raise SettingError for what cannot be.
+
+    `items` has, for what is given to the body as items of an input of the node, the name of that input. With
+    `carries` an output of the body that has the name of one of its inputs becomes that input when the body runs
+    again, so their types have to agree. `most` names the setting that says how often the body runs at most.
+    `file` names the setting with the path of the workflow file that is the body; without it the body is what the
+    node has under `do`.
+    """
+
+    given: Callable[[Settings, Types], Types] = _nothing
+    outputs: Callable[[Settings, Inside], Types] = _as_inside
+    items: Mapping[str, str] = field(default_factory=dict)
+    carries: bool = False
+    most: str | None = None
+    file: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A worked example: given these inputs (settings among them), these outputs.
 
-    `files` are written beside the workflow first; `pages` are what the named URLs answer. An output
-    given as `...` is shown as whatever comes; floats agree to three digits.
+    `files` are written beside the workflow first; `pages` are what the named URLs answer. `do` is the body of a
+    kind that nests, as it stands in a file. An output given as `...` is shown as whatever comes; floats agree to
+    three digits.
     """
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
     pages: Mapping[str, str] = field(default_factory=dict)
+    do: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +125,8 @@ class NodeKind:
     `stamp(context, inputs)` tells what the result depends on besides the inputs: a text that becomes
     part of the cache key, or None when this call must not be cached. `estimate` tells before a run what
     an execution would spend, if the kind spends anything. `streams` names the output that an async-iterator
-    function fills piece by piece.
+    function fills piece by piece. A kind that `nests` holds a workflow; its function, an `async def`, takes a Body
+    (after the Context).
     """
 
     id: str
@@ -100,6 +146,7 @@ class NodeKind:
     estimate: Estimator | None = None
     examples: tuple[Example, ...] = ()
     migrations: Mapping[int, Migration] = field(default_factory=dict)
+    nests: Nesting | None = None
 
     @property
     def name(self) -> str:

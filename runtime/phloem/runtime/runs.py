@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phloem.runtime.asking import Asker
 from phloem.runtime.budget import UNLIMITED
+from phloem.runtime.egress import Egress
 from phloem.runtime.errors import LimitReached
 from phloem.runtime.events import Event, Status
 from phloem.runtime.grants import Grant
@@ -29,7 +31,15 @@ class Options:
     reused or kept. A run with the same `seed` makes the same choices where chance decides; without one each run
     makes its own. `limit` is what the run may spend: where the workflow has a limit too, the stricter holds.
     With `prompts` every text that goes to a model is told, exactly, by NodePrompt. `trusted` are paths that
-    the user named and that may therefore be read.
+    the user named and that may therefore be read. With `offline` no connection is made; `ask` is whoever can be asked
+    for a grant that is missing while the run goes on, None for nobody; `on_egress` is called with every exchange with
+    a server, on the loop's thread. `on_written` is called with each file that a node has written,
+    on whatever thread wrote it.
+
+    With `record` every answer from outside is kept: with the run, or in the file that it names. With `replay` such
+    answers come from the run of that id, or from the file at that Path, and nothing outside is asked or changed; with
+    `ask_new` what is not recorded is asked outside, and kept. A replay waits for nothing unless it is to keep the
+    `pace` of what was recorded.
     """
 
     allow: Iterable[Grant | str] = ()
@@ -40,6 +50,14 @@ class Options:
     trusted: Iterable[Path] = ()
     limit: Limit = UNLIMITED
     prompts: bool = False
+    on_written: Callable[[Path], None] | None = None
+    offline: bool = False
+    ask: Asker | None = None
+    on_egress: Callable[[Egress], None] | None = None
+    record: bool | Path = False
+    replay: str | Path | None = None
+    ask_new: bool = False
+    pace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,7 @@ class Result:
     """How a run ended. `outputs` has None for what was skipped; `failures` what went wrong, by node.
 
     `tokens_in`, `tokens_out` and `money` (US dollars) are what it spent; `limit` is the error of a run that is
-    `limited`, which says where it stopped.
+    `limited`, which says where it stopped. `egress` are its exchanges with servers, where they were asked for.
     """
 
     run: str
@@ -59,6 +77,7 @@ class Result:
     tokens_out: int = 0
     money: float = 0.0
     limit: LimitReached | None = None
+    egress: tuple[Egress, ...] = ()
 
     def raise_for_failure(self) -> Result:
         """The result itself; the first failure raised if the run failed, LimitReached if it stopped at its limit."""
@@ -149,10 +168,16 @@ class Run:
 
     async def _drive(self, scheduler: Scheduler) -> Result:
         began = time.perf_counter()
+        ended: Status = "cancelled"
         try:
             outputs = await scheduler.run()
+            ended = scheduler.status
         finally:
+            if scheduler.scope.asking is not None:
+                await scheduler.scope.asking.close()
             self._arrived.set()
+            if scheduler.scope.answers is not None:
+                scheduler.scope.answers.close(ended)
         seconds = time.perf_counter() - began
         spent = scheduler.scope.budget
         return Result(

@@ -2,7 +2,8 @@
 
 There are no layers and no barriers. Pure functions run right here, for at most a few milliseconds
 before everything else gets its turn; the rest run as tasks (see `work`). A value is dropped after its
-last reader.
+last reader. The workflow nested in a node is run by a scheduler of its own (see `nested`), whose events are those
+of the one run, with ids that are paths.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from typing import Any, Final
 
 from phloem.runtime import events as e
@@ -32,11 +34,20 @@ SLICE: Final = 0.005
 
 Emit = Callable[[e.Event], None]
 
+GRACE: Final = 2.0
+"""Seconds that interrupted tasks have to clean up."""
+
 _SWITCHED_OFF: Final = "it is switched off"
+_CANCELLED: Final = "the run was cancelled"
+_INTERRUPTED: Final = "the node around it was interrupted"
 
 
 class Scheduler:
-    """One run of one plan. `emit` gets every event, in order, on the loop's thread."""
+    """One run of one plan: of a whole workflow, or, with `around`, of one nested in the step that is worked on there.
+
+    `emit` gets every event, in order, on the loop's thread. `prefix` stands before the ids of nodes. `values` and
+    `hashes` are what is in the slots, and their content hashes as far as somebody asked for them.
+    """
 
     def __init__(
         self,
@@ -47,32 +58,44 @@ class Scheduler:
         emit: Emit,
         cache: Cache | None,
         resources: Resources,
+        around: Work | None = None,
     ) -> None:
         self.plan = plan
         self.scope = scope
         self.cache = cache
         self.resources = resources
+        self.around = around
+        self.outermost: Scheduler = self if around is None else around.scheduler.outermost
+        self.depth: int = 0 if around is None else around.scheduler.depth + 1
+        self.next_seq: Callable[[], int] = count().__next__ if around is None else around.scheduler.next_seq
+        self._emit = emit
+        self._run = scope.run
+        self._halt = scope.halt
+        self.reset("")
+        for name, value in inputs.items():
+            self.values[plan.inputs[name]] = value
+
+    def reset(self, prefix: str) -> None:
+        """As if nothing had run yet; the inputs are to be put into `values`."""
+        plan = self.plan
+        self.prefix = prefix
         self.status: e.Status = "done"
         self.failures: list[tuple[str, Exception]] = []
         self.limit: LimitReached | None = None
-        self._emit = emit
-        self._seq = 0
-        self._run = scope.run
-        self._values: list[Any] = [None] * plan.slots
-        self._hashes: list[bytes | None] = [None] * plan.slots
+        self.stopped_by: tuple[Step, Exception] | None = None
+        self.values: list[Any] = [None] * plan.slots
+        self.hashes: list[bytes | None] = [None] * plan.slots
         self._dark: dict[int, str] = {}
         self._readers = plan.readers[:]
-        self._waiting = [step.waits_for for step in plan.steps]
+        self._waiting = plan.waits[:]
         self._ready: deque[int] = deque()
         self._ended = 0
         self._over = [False] * len(plan.steps)
         self._tasks: set[asyncio.Task[None]] = set()
         self._working: dict[int, Work] = {}
-        self._wake = asyncio.Event()
-        self._stopped_by: str | None = None
+        self._wake: asyncio.Event | None = None
+        self._stopping = False
         self._bug: BaseException | None = None
-        for name, value in inputs.items():
-            self._values[plan.inputs[name]] = value
 
     async def run(self) -> dict[str, Any]:
         """The workflow's outputs, None for those that were skipped; `status` tells how the run ended, and
@@ -80,24 +103,12 @@ class Scheduler:
         began = time.perf_counter()
         clock = self._watch_limit()
         names = [self.plan.steps[i].id for i in self.plan.order]
-        self._emit(e.RunStarted(self._run, self._next(), time.time(), self.plan.title, names, self.scope.seed))
-        self._ready.extend(i for i in self.plan.order if not self._waiting[i])
+        self._emit(e.RunStarted(self._run, self.next_seq(), time.time(), self.plan.title, names, self.scope.seed))
         try:
-            await self._drain()
-        except asyncio.CancelledError:
-            self.stop()
-        except Exception as error:
-            self._bug = error
+            await self.finish()
         finally:
             if clock is not None:
                 clock.cancel()
-        if self._bug is not None:
-            await self._interrupt()
-            raise self._bug
-        if self._ended < len(self.plan.steps):
-            await self._break_off()
-        elif self._stopped_by is not None:
-            self.status = "failed"
         if self.limit is None and self.status != "cancelled":
             # A node that was told and went on all the same, to the end of the run.
             self.limit = self.scope.budget.over()
@@ -110,16 +121,54 @@ class Scheduler:
         message, hint = (self.limit.message, self.limit.hint) if self.limit is not None else ("", None)
         self._emit(
             e.RunFinished(
-                self._run, self._next(), time.time(), self.status, shown, seconds,
+                self._run, self.next_seq(), time.time(), self.status, shown, seconds,
                 spent.read, spent.written, spent.money, message, hint,
             )
         )  # fmt: skip
         return outputs
 
+    async def finish(self) -> None:
+        """Work until every step has ended. When the run is to stop, or has a bug, what is under way is interrupted.
+
+        One that is nested is itself interrupted then, and passes that on when everything in it has ended.
+        """
+        self._wake = asyncio.Event()
+        self._ready.extend(self.plan.first)
+        interrupted: asyncio.CancelledError | None = None
+        try:
+            await self._drain()
+        except asyncio.CancelledError as error:
+            if self.around is None:
+                self.stop()
+            else:
+                interrupted = error
+        except Exception as error:
+            self._bug = error
+        if self._bug is not None:
+            await self._interrupt()
+            self.outermost.report_bug(self._bug)
+            raise self._bug
+        if self._ended < len(self.plan.steps):
+            await self.break_off()
+        elif self.stopped_by is not None:
+            self.status = "failed"
+        if interrupted is not None:
+            raise interrupted
+
     def stop(self) -> None:
         """Begin nothing more, interrupt what is under way, and end the run as cancelled. May be called twice."""
-        self.scope.cancelled = True
-        self._wake.set()
+        self._halt.on = True
+        self._stop_here()
+
+    def _stop_here(self) -> None:
+        self._stopping = True
+        if self._wake is not None:
+            self._wake.set()
+
+    def report_bug(self, bug: BaseException) -> None:
+        """Have the run end with a bug that was met in it."""
+        self._bug = self._bug or bug
+        self._stop_here()
 
     def _watch_limit(self) -> asyncio.TimerHandle | None:
         """Have the run stop when its budget is over, or its time."""
@@ -136,56 +185,58 @@ class Scheduler:
         return loop.call_later(budget.limit.seconds, lambda: self._stop_at(budget.out_of_time()))
 
     def _stop_at(self, error: LimitReached) -> None:
-        """Begin nothing more, interrupt what is under way, and end the run as limited."""
-        if self.limit is None and not self.scope.cancelled:
+        """Begin nothing more, interrupt what is under way, and end the run, or the part nested here, as limited."""
+        if self.limit is None and not self._stopping:
             self.limit = error
-            self.stop()
+            if self.around is None:
+                self.stop()
+            else:
+                self._stop_here()
 
     async def _drain(self) -> None:
         """Start what is ready until everything has ended."""
         ready, steps, total = self._ready, self.plan.steps, len(self.plan.steps)
+        halt, wake = self._halt, self._wake
+        assert wake is not None
         slice_end = time.perf_counter() + SLICE
-        while self._ended < total and self._bug is None and not self.scope.cancelled:
-            while ready and not self.scope.cancelled:
-                self._begin(steps[ready.popleft()])
+        while self._ended < total and not self._stopping and not halt.on:
+            while ready and not self._stopping and not halt.on:
+                self.begin(steps[ready.popleft()])
                 if time.perf_counter() > slice_end:
                     await asyncio.sleep(0)
                     slice_end = time.perf_counter() + SLICE
-            if self._ended < total and self._bug is None and not self.scope.cancelled:
-                self._wake.clear()
-                await self._wake.wait()
+            if self._ended < total and not self._stopping and not halt.on:
+                wake.clear()
+                await wake.wait()
                 slice_end = time.perf_counter() + SLICE
 
-    async def _break_off(self) -> None:
+    async def break_off(self) -> None:
         """End every step that has not ended: at the run's limit those that were at work have failed by it."""
         self.status = "cancelled"
         await self._interrupt()
-        because = "the run was cancelled" if self.limit is None else self.limit.message
+        limit = self.limit or self.outermost.limit
+        because = limit.message if limit is not None else _CANCELLED if self._halt.on else _INTERRUPTED
         for step in self.plan.steps:
             if self._over[step.index]:
                 continue
             work = self._working.get(step.index)
-            if self.limit is not None and work is not None and work.began is not None:
-                self._fail(step, self.limit, time.perf_counter() - work.began, work.budget)
+            if limit is not None and work is not None and work.began is not None:
+                self._fail(step, limit, time.perf_counter() - work.began, work.budget)
             else:
                 self._over[step.index] = True
-                self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, because))
+                self._tell(e.NodeSkipped, step, because)
 
     async def _interrupt(self) -> None:
         """Cancel the tasks and give them a moment to clean up."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
+            # Those inside have less time, so that those around them see how they end.
+            await asyncio.wait(self._tasks, timeout=max(GRACE - 0.1 * self.depth, GRACE / 4))
 
-    def _next(self) -> int:
-        seq = self._seq
-        self._seq = seq + 1
-        return seq
-
-    def _begin(self, step: Step) -> None:
+    def begin(self, step: Step) -> None:
         """Skip the step, answer it from the cache, run it here, or make it a task."""
-        if self._dark or step.disabled or self._stopped_by is not None:
+        if self._dark or step.disabled or self.stopped_by is not None:
             because = self._why_skip(step)
             if because is not None:
                 self._skip(step, because)
@@ -200,7 +251,7 @@ class Scheduler:
             if found is not None:
                 self._recalled(step, found)
                 return
-        self._emit(e.NodeStarted(self._run, self._next(), time.time(), step.id))
+        self._emit(e.NodeStarted(self._run, self.next_seq(), time.time(), self.prefix + step.id))
         began = time.perf_counter()
         try:
             result = step.kind.function(**self._inputs(step))
@@ -212,9 +263,9 @@ class Scheduler:
 
     def _why_skip(self, step: Step) -> str | None:
         """The reason why the step cannot run, None if it can."""
-        if self._stopped_by is not None:
+        if self.stopped_by is not None:
             dark = next((self._dark[slot] for slot in step.reads if slot in self._dark), None)
-            return dark or f"the run stopped when {self._stopped_by} failed"
+            return dark or f"the run stopped when {self.prefix}{self.stopped_by[0].id} failed"
         if step.disabled:
             return _SWITCHED_OFF
         if self._dark:
@@ -248,18 +299,20 @@ class Scheduler:
         else:
             if not self._over[step.index]:
                 self._finish(step, outcome, None)
-        # One that is interrupted stays, for _break_off.
+        # One that is interrupted stays, for break_off.
         del self._working[step.index]
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._bug = task.exception()
-        self._wake.set()
+        bug = None if task.cancelled() else task.exception()
+        if bug is not None:
+            self.report_bug(bug)
+        elif self._wake is not None:
+            self._wake.set()
 
     def _inputs(self, step: Step) -> dict[str, Any]:
         """The step's inputs by parameter; what maps is still a list, its items not yet turned."""
-        values = self._values
+        values = self.values
         inputs = step.values.copy()
         for name, slot, coerce in step.links:
             value = values[slot]
@@ -283,7 +336,7 @@ class Scheduler:
             if value is UNLIT:
                 self._dark[slot] = f"{step.id} did not light it"
             elif self._readers[slot]:
-                self._values[slot] = value
+                self.values[slot] = value
         if key is not None and self.cache is not None:
             self._keep(step, outcome, key, list(shown.values()), self.cache)
         self._finished(step, outcome, shown)
@@ -294,7 +347,7 @@ class Scheduler:
         except UnstorableValue:
             return
         for (_, slot), one in zip(step.outputs, stored, strict=True):
-            self._hashes[slot] = one.hash
+            self.hashes[slot] = one.hash
         cache.put(key, Entry(stored, previews, outcome.seconds))
 
     def _recalled(self, step: Step, found: Entry) -> None:
@@ -305,17 +358,15 @@ class Scheduler:
             if one.type == "unlit":
                 self._dark[slot] = f"{step.id} did not light it"
             elif self._readers[slot]:
-                self._values[slot] = stored
-                self._hashes[slot] = stored.hash
+                self.values[slot] = stored
+                self.hashes[slot] = stored.hash
         outcome = Outcome((), found.seconds, True, found.tokens_in, found.tokens_out, found.money)
         self._finished(step, outcome, shown)
 
     def _finished(self, step: Step, outcome: Outcome, shown: dict[str, e.Preview]) -> None:
-        seq = self._seq
-        self._seq = seq + 1
         self._emit(
             e.NodeFinished(
-                self._run, seq, time.time(), step.id, shown,
+                self._run, self.next_seq(), time.time(), self.prefix + step.id, shown,
                 outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out, outcome.money,
             )
         )  # fmt: skip
@@ -332,7 +383,8 @@ class Scheduler:
         cost = (spent.read, spent.written, spent.money) if spent is not None else ()
         self._emit(
             e.NodeFailed(
-                self._run, self._next(), time.time(), step.id, type(error).__name__, error.message, error.hint,
+                self._run, self.next_seq(), time.time(), self.prefix + step.id, type(error).__name__, error.message,
+                error.hint,
                 action, seconds, *cost,
             )
         )  # fmt: skip
@@ -343,16 +395,16 @@ class Scheduler:
         elif action == "route":
             given = {"error": {"error": type(error).__name__, "message": error.message, "node": step.id}}
         elif action in ("stop", "limit"):
-            self._stopped_by = self._stopped_by or step.id
+            self.stopped_by = self.stopped_by or (step, error)
         for name, slot in step.outputs:
             if name in given:
-                self._values[slot] = given[name]
+                self.values[slot] = given[name]
             else:
                 self._dark[slot] = f"{step.id} failed"
         self._end(step)
 
     def _skip(self, step: Step, because: str) -> None:
-        self._emit(e.NodeSkipped(self._run, self._next(), time.time(), step.id, because))
+        self._tell(e.NodeSkipped, step, because)
         for _, slot in step.outputs:
             self._dark[slot] = f"{step.id} is switched off" if because is _SWITCHED_OFF else because
         self._end(step)
@@ -363,7 +415,7 @@ class Scheduler:
         for slot in step.reads:
             readers[slot] -= 1
             if not readers[slot]:
-                self._values[slot] = None
+                self.values[slot] = None
         for index in step.followers:
             waiting[index] -= 1
             if not waiting[index]:
@@ -371,18 +423,22 @@ class Scheduler:
         self._over[step.index] = True
         self._ended += 1
 
-    def _output(self, slot: int) -> Any:
+    def given(self) -> dict[str, Any]:
+        """The outputs of the plan by name, UNLIT for those that are not lit."""
+        return {name: self._output(slot, UNLIT) for name, slot in self.plan.outputs.items()}
+
+    def _output(self, slot: int, dark: Any = None) -> Any:
         if slot in self._dark:
-            return None
-        value = self._values[slot]
+            return dark
+        value = self.values[slot]
         return value.load() if value.__class__ is Stored else value
 
     def _hash(self, slot: int) -> bytes | None:
         """The content hash of what is in a slot; None if the value has no stored form."""
-        found = self._hashes[slot]
+        found = self.hashes[slot]
         if found is None:
             try:
-                found = self._hashes[slot] = store(self._values[slot]).hash
+                found = self.hashes[slot] = store(self.values[slot]).hash
             except UnstorableValue:
                 return None
         return found
@@ -407,7 +463,15 @@ class Scheduler:
             hashes[gather.parameter] = digest(b"".join(one for one in lit if one is not None))
         return hashes
 
+    @property
+    def emitted(self) -> Emit:
+        """What is called with each event."""
+        return self._emit
+
     def emit(self, step: Step, cls: Callable[..., e.Event], *fields: Any) -> None:
         """Emit an event about a step; one that has ended, whose thread may still be going, is not heard."""
         if not self._over[step.index]:
-            self._emit(cls(self._run, self._next(), time.time(), step.id, *fields))
+            self._tell(cls, step, *fields)
+
+    def _tell(self, cls: Callable[..., e.Event], step: Step, *fields: Any) -> None:
+        self._emit(cls(self._run, self.next_seq(), time.time(), self.prefix + step.id, *fields))

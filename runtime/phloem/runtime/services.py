@@ -8,11 +8,15 @@ name resolves to, the hosts a redirect leads to): for those it is given a `Gate`
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict
 
 from phloem.runtime.values import Collection, Hit, Message, ToolCall
+
+if TYPE_CHECKING:
+    from phloem.runtime.egress import Egress
 
 __all__ = [
     "Chance",
@@ -27,6 +31,7 @@ __all__ = [
     "Request",
     "Sampling",
     "Tool",
+    "current_gate",
 ]
 
 
@@ -180,11 +185,30 @@ class ModelsService(Protocol):
 
 
 class Gate(Protocol):
-    """Asked by the http service before every connection, redirects included."""
+    """Asked before every look-up and every connection, redirects included, and told of each exchange afterwards."""
+
+    def lookup(self, host: str, port: int) -> None:
+        """PermissionNeeded unless the name may be looked up: asking for it tells a name server that it is asked for."""
+        ...
 
     def connect(self, host: str, port: int, address: str) -> None:
         """PermissionNeeded unless `address`, which `host` resolved to, may be reached."""
         ...
+
+    async def allowed(self, check: Callable[[], None]) -> None:
+        """Return when `check`, a call of the two above that was refused, is allowed after all: somebody may be asked.
+
+        It raises what `check` raises if nobody allows it. Waiting for a person takes as long as it takes.
+        """
+        ...
+
+    def told(self, egress: Egress) -> None:
+        """An exchange is over, or did not come about. Its `node` is still empty."""
+        ...
+
+
+current_gate: Final[ContextVar[Gate | None]] = ContextVar("current_gate", default=None)
+"""The gate of the node for which a model is asked. None: the user asks, by a command of their own."""
 
 
 @dataclass(frozen=True, slots=True)

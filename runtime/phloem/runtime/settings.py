@@ -10,6 +10,10 @@
     prices:                           # US dollars per million tokens
       "openai:gpt-5": {in: 1.25, out: 10, cached: 0.125}
 
+    deny: [net=*.example.org]         # what no workflow may touch; see grants.rules
+    allow: [net=api.example.com]      # what every workflow may
+    offline: true                     # no connection
+
 What it does not know it keeps, a newer version may, and so are comments. A key is never in it, only the name of one.
 """
 
@@ -29,7 +33,7 @@ __all__ = ["Settings", "byte_count"]
 
 LARGEST: Final = 1_000_000
 """Bytes of a settings file: a larger one is some other file."""
-SECTIONS: Final = ("models", "providers", "prices")
+SECTIONS: Final = ("models", "providers", "prices", "tracing")
 
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS_OF_1024: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -81,6 +85,11 @@ class Settings:
         """US dollars per million tokens (`in`, `out`, `cached`), by full name of the model."""
         return self._section("prices")
 
+    @property
+    def tracing(self) -> Mapping[str, Any]:
+        """Whether runs are traced, and where the spans go. See tracing.choice."""
+        return self._section("tracing")
+
     def text(self, section: str, name: str) -> str:
         """A setting that is a text; empty where there is none. ConfigError if it is something else."""
         value = self._section(section).get(name)
@@ -109,6 +118,34 @@ class Settings:
             raise self.wrong(section, name, "must be an amount of memory, such as 8GB")
         return found
 
+    def listed(self, section: str) -> list[tuple[str, str]]:
+        """Each text of a section that is a list of texts, with its place, `FILE:LINE`. ConfigError if it is none."""
+        if self._data.get(section) is None:
+            return []
+        node = self._node(section)
+        entries = getattr(node, "value", None)
+        place = f"{self.path}:{node.start_mark.line + 1}"
+        if not isinstance(self._data[section], list) or not isinstance(entries, list):
+            raise ConfigError(f"{place}: {section} must be a list", hint=f"Write {section}: [net=example.org]")
+        found = []
+        for text, entry in zip(self._data[section], entries, strict=True):
+            place = f"{self.path}:{entry.start_mark.line + 1}"
+            if not isinstance(text, str):
+                raise ConfigError(f"{place}: {section}: {text!r:.60} is not a text such as net=example.org")
+            found.append((text.strip(), place))
+        return found
+
+    def switch(self, name: str) -> tuple[bool, str]:
+        """Whether a setting of the top is `true`, and its place, `FILE:LINE`. ConfigError if it is neither that nor
+        `false`."""
+        value = self._data.get(name)
+        if value is None:
+            return False, ""
+        place = f"{self.path}:{self._node(name).start_mark.line + 1}"
+        if not isinstance(value, bool):
+            raise ConfigError(f"{place}: {name} is {value!r:.60}, and must be true or false")
+        return value, place
+
     def changed(self, section: str, name: str, value: Any) -> Settings:
         """Settings with that value, or without it if `value` is None. The file stays as it is until `save`."""
         from phloem.runtime.yaml_edit import edited
@@ -129,6 +166,16 @@ class Settings:
         """The error for a setting that breaks a rule, with its place."""
         value = repr(self._section(section).get(name))
         return ConfigError(f"{self.path}: {section}.{name} is {value[:100]}, and {rule}")
+
+    def _node(self, name: str) -> Any:
+        """What stands under a name of the top, in the tree that knows its lines. ConfigError if it is there twice: the
+        first would be lost without a word."""
+        import yaml
+
+        found = [(key, value) for key, value in yaml.compose(self._text, yaml.SafeLoader).value if key.value == name]
+        if len(found) > 1:
+            raise ConfigError(f"{self.path}:{found[1][0].start_mark.line + 1}: {name} is there twice")
+        return found[0][1]
 
     def _section(self, name: str) -> Mapping[str, Any]:
         section = self._data.get(name) or {}

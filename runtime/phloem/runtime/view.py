@@ -8,12 +8,17 @@ from typing import Any, Final, Literal
 
 from phloem.runtime import events as e
 
-__all__ = ["NodeView", "RunView", "fold"]
+__all__ = ["InsideView", "NodeView", "RunView", "fold"]
 
-State = Literal["waiting", "running", "retrying", "asking", "done", "cached", "skipped", "failed"]
+State = Literal["waiting", "running", "retrying", "asking", "sleeping", "done", "cached", "skipped", "failed"]
+"""Of a node: it is `asking` while it waits for somebody or something outside, and `sleeping` for a time."""
 
 TEXT_KEPT: Final = 100_000
 """How many of the last characters of a streamed text a view holds."""
+MOST_UNDER_WAY: Final = 1_000
+"""Of the nodes inside one node, how many of those under way a view holds; all are counted."""
+MOST_FAILURES: Final = 20
+"""Of the nodes inside one node, how many of the first that failed a view holds."""
 
 
 @dataclass(slots=True)
@@ -34,11 +39,42 @@ class NodeView:
     money: float = 0.0
     attempts: int = 1
     prompt: str = ""
+    inside: InsideView | None = None
+
+
+@dataclass(slots=True)
+class InsideView:
+    """What goes on inside a node that holds a workflow, however often it runs and however deep it lies.
+
+    `done` are those that finished, some of them `cached`. `now` are those under way and `failures` the first that
+    failed, by path; there are never more than a bounded number of either, as each turn of a loop is counted and
+    forgotten. `beyond` are those under way that there was no room for. `last` is the one that ended last.
+    """
+
+    done: int = 0
+    cached: int = 0
+    failed: int = 0
+    skipped: int = 0
+    beyond: int = 0
+    now: dict[str, NodeView] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    last: str = ""
+
+    @property
+    def running(self) -> int:
+        """How many are under way."""
+        return len(self.now) + self.beyond
+
+    @property
+    def ended(self) -> int:
+        """How many have come to their end, whichever it was."""
+        return self.done + self.failed + self.skipped
 
 
 @dataclass(slots=True)
 class RunView:
-    """One run as it stands after the events applied so far.
+    """One run as it stands after the events applied so far. `nodes` are those of the workflow itself; what is nested
+    in one of them is told by its `inside`.
 
     `tokens_in`, `tokens_out` and `money` are those of the nodes that ended, in the end those of the whole run;
     what came from the cache cost nothing. `message` and `hint` say at which limit the run stopped.
@@ -85,17 +121,26 @@ class RunView:
                 self._apply_to_node(event)
 
     def _apply_to_node(self, event: Any) -> None:
-        node = self.nodes.setdefault(event.node, NodeView())
+        node = self.nodes.get(event.node)
+        if node is None:
+            outer = self.nodes.get(event.node.partition("/")[0])
+            if outer is not None:
+                self._apply_inside(outer, event)
+                return
+            node = self.nodes[event.node] = NodeView()
+        self._apply_to(node, event)
+
+    def _apply_to(self, node: NodeView, event: Any) -> None:
         match event:
             case e.NodeStarted():
                 node.state, node.started = "running", event.at
                 node.text = {}
             case e.NodeProgress():
-                node.state = "running" if node.state == "retrying" else node.state
+                node.state = "running" if node.state in _PAUSED else node.state
                 node.fraction = event.fraction if event.fraction is not None else node.fraction
                 node.message = event.message or node.message
             case e.NodeChunk():
-                node.state = "running" if node.state == "retrying" else node.state
+                node.state = "running" if node.state in _PAUSED else node.state
                 node.text[event.port] = (node.text.get(event.port, "") + event.text)[-TEXT_KEPT:]
             case e.NodePrompt():
                 node.prompt = event.text
@@ -103,11 +148,54 @@ class RunView:
                 self._apply_end(node, event)
             case e.NodeRetrying():
                 node.state, node.message, node.attempts = "retrying", event.message, event.attempt + 1
-                node.text, node.fraction = {}, None
+                node.text, node.fraction, node.inside = {}, None, None
             case e.NodeWaiting():
-                node.state, node.message = "asking", event.waits_for
+                node.state = "asking" if event.until is None else "sleeping"
+                node.message = event.waits_for
+
+    def _apply_inside(self, outer: NodeView, event: Any) -> None:
+        """Take in an event of a node inside `outer`: it is held while it is under way, and counted when it ends."""
+        inside = outer.inside
+        if inside is None:
+            inside = outer.inside = InsideView()
+        path = event.node
+        match event:
+            case e.NodeFinished() | e.NodeFailed() | e.NodeSkipped():
+                inside.last = path
+                under_way = inside.now.pop(path, None)
+                if under_way is None and inside.beyond and _had_begun(event):
+                    inside.beyond -= 1
+                _count(inside, event)
+                if type(event) is not e.NodeSkipped and (event.tokens_in or event.tokens_out or event.money):
+                    self._spent_inside(outer, event, under_way)
+            case e.NodeStarted():
+                if len(inside.now) < MOST_UNDER_WAY:
+                    self._apply_to(inside.now.setdefault(path, NodeView()), event)
+                else:
+                    inside.beyond += 1
+            case _:
+                if path in inside.now:
+                    self._apply_to(inside.now[path], event)
+
+    def _spent_inside(self, outer: NodeView, event: e.NodeFinished | e.NodeFailed, ended: NodeView | None) -> None:
+        """Count what a node inside spent, for those around it too, less what was counted for those in it already."""
+        if isinstance(event, e.NodeFinished) and event.cached:
+            return
+        before = ended or NodeView()
+        more = (
+            event.tokens_in - before.tokens_in, event.tokens_out - before.tokens_out, event.money - before.money,
+        )  # fmt: skip
+        parts = event.node.split("/")
+        around = ["/".join(parts[:count]) for count in range(2, len(parts))]
+        now = outer.inside.now if outer.inside is not None else {}
+        for one in (self, outer, *(now[path] for path in around if path in now)):
+            one.tokens_in += more[0]
+            one.tokens_out += more[1]
+            one.money += more[2]
 
     def _apply_end(self, node: NodeView, event: e.NodeFinished | e.NodeFailed | e.NodeSkipped) -> None:
+        if node.inside is not None:
+            node.inside.now, node.inside.beyond = {}, 0
         match event:
             case e.NodeFinished():
                 node.state = "cached" if event.cached else "done"
@@ -122,11 +210,32 @@ class RunView:
                 node.state, node.message = "skipped", event.because
 
     def _spent(self, node: NodeView, event: e.NodeFinished | e.NodeFailed, *, count: bool) -> None:
-        node.tokens_in, node.tokens_out, node.money = event.tokens_in, event.tokens_out, event.money
         if count:
-            self.tokens_in += event.tokens_in
-            self.tokens_out += event.tokens_out
-            self.money += event.money
+            # What was spent inside the node has been counted already.
+            self.tokens_in += event.tokens_in - node.tokens_in
+            self.tokens_out += event.tokens_out - node.tokens_out
+            self.money += event.money - node.money
+        node.tokens_in, node.tokens_out, node.money = event.tokens_in, event.tokens_out, event.money
+
+
+_PAUSED: Final = ("retrying", "asking", "sleeping")
+
+
+def _had_begun(event: e.NodeFinished | e.NodeFailed | e.NodeSkipped) -> bool:
+    return isinstance(event, e.NodeFailed) or (isinstance(event, e.NodeFinished) and not event.cached)
+
+
+def _count(inside: InsideView, event: e.NodeFinished | e.NodeFailed | e.NodeSkipped) -> None:
+    match event:
+        case e.NodeFinished():
+            inside.done += 1
+            inside.cached += event.cached
+        case e.NodeFailed():
+            inside.failed += 1
+            if len(inside.failures) < MOST_FAILURES:
+                inside.failures[event.node] = event.message
+        case e.NodeSkipped():
+            inside.skipped += 1
 
 
 def fold(events: Iterable[e.Event]) -> RunView:

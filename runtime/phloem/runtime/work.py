@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -28,6 +28,7 @@ from phloem.runtime.errors import (
     ServiceError,
     SettingError,
 )
+from phloem.runtime.nested import NestedBody
 from phloem.runtime.plan import Step
 from phloem.runtime.values import UNLIT
 
@@ -60,7 +61,7 @@ def as_outputs(step: Step, result: Any) -> tuple[Any, ...]:
     routed = step.on_error.action == "route"
     if routed:
         names.pop()
-    if len(names) == 1:
+    if len(names) == 1 and step.nests is None:
         given: tuple[Any, ...] = (result,)
     elif isinstance(result, dict) and set(result) <= set(names):
         given = tuple(result.get(name, UNLIT) for name in names)
@@ -127,6 +128,7 @@ class Work:
         self.made_for = (0, 0, 0.0)
         self.budget = Budget(step.limit, scheduler.scope.budget)
         self._clock: asyncio.Timeout | None = None
+        self._clocks: list[asyncio.Timeout] = []
 
     async def outcome(self) -> Outcome:
         """What the step gives; NodeError or PermissionNeeded when it fails."""
@@ -150,12 +152,15 @@ class Work:
         try:
             async with asyncio.timeout(None) as clock:
                 self._clock = clock
+                self._clocks.append(clock)
                 outputs = await work
         except TimeoutError:
             if clock.expired():
                 raise self.budget.out_of_time() from None
             raise
         finally:
+            if self._clock is not None:
+                self._clocks.remove(self._clock)
             self._clock = None
         # A node that was told and went on all the same.
         over = self.budget.over()
@@ -254,15 +259,18 @@ class Work:
         step, cache = self.step, self.scheduler.cache
         context = self._context(item)
         key = None
-        if cache is not None and hashes is not None and step.key is not None:
+        # What depends on the outside is asked anew when it is recorded, and in a replay comes from the recording alone.
+        answers = None if step.kind.effect == "pure" else context.scope.answers
+        in_replay = answers is not None and answers.replays
+        if cache is not None and hashes is not None and step.key is not None and not in_replay:
             key = await self._stamped_key(context, inputs, hashes)
-            found = None if key is None else cache.get(key)
+            found = None if key is None or answers is not None else cache.get(key)
             if found is not None and await self._still_so(found):
                 return self._recall(found)
         began = time.perf_counter()
         outputs = await self._attempts(inputs, context, item)
         self.executed += 1
-        if key is not None and cache is not None:
+        if key is not None and cache is not None and context.keeps:
             _keep(cache, key, outputs, context.budget, time.perf_counter() - began, context.written)
         return outputs
 
@@ -281,7 +289,7 @@ class Work:
                 self._clock.reschedule(asyncio.get_running_loop().time() + self.step.limit.seconds)
 
     def _context(self, item: str | None) -> Context:
-        id = self.step.id
+        id = self.scheduler.prefix + self.step.id
         path = id if item is None else f"{id}/{item}"
         emit = self.scheduler.emit
         number = int(item.rpartition("/")[2]) if item is not None else None
@@ -300,11 +308,32 @@ class Work:
             key=f"{self.scheduler.scope.run}/{path}",
             on_progress=lambda fraction, message: show(e.NodeProgress, fraction, message),
             on_text=lambda port, piece: show(e.NodeChunk, port, piece, number),
+            on_waiting=self._waiting,
             within=self.budget if item is None else Budget(parent=self.budget),
         )
         if self.scheduler.scope.prompts:
             context.on_sent = lambda model, text: show(e.NodePrompt, model, text, number)
         return context
+
+    @contextmanager
+    def _waiting(self, waits_for: str, until: float | None = None) -> Iterator[None]:
+        """Tell what the step waits for, and stop its clocks, and those of the steps around it, while it does."""
+        works: list[Work] = [self]
+        while (around := works[-1].scheduler.around) is not None:
+            works.append(around)
+        loop = asyncio.get_running_loop()
+        running = [(one, one.when()) for work in works for one in work._clocks]
+        clocks = [(one, when - loop.time()) for one, when in running if when is not None]
+        for clock, _ in clocks:
+            clock.reschedule(None)
+        self.scheduler.emit(self.step, e.NodeWaiting, waits_for, until)
+        try:
+            yield
+        finally:
+            for clock, left in clocks:
+                if not clock.expired() and any(clock in work._clocks for work in works):
+                    clock.reschedule(loop.time() + left)
+            self.scheduler.emit(self.step, e.NodeProgress)
 
     async def _stamped_key(self, context: Context, inputs: dict[str, Any], hashes: dict[str, bytes]) -> bytes | None:
         """The cache key, with what the kind's stamp says; None when this call must not be cached."""
@@ -320,13 +349,15 @@ class Work:
                 raise as_failure(error) from error
             if stamp is None:
                 return None
-            folder = self.scheduler.scope.permissions.folder
+            folder = self.scheduler.scope.permissions.base
             parts += [str(stamp).encode("utf-8", "surrogatepass"), str(folder).encode("utf-8", "surrogatepass")]
         return digest(b"\0".join(parts))
 
     async def _call_stamp(self, context: Context, inputs: dict[str, Any]) -> Any:
         stamp = self.step.kind.stamp
         assert stamp is not None
+        if context.scope.answers is not None:
+            context = context.aside()
         if inspect.iscoroutinefunction(stamp):
             return await stamp(context, inputs)
         return await context.in_thread(stamp, context, inputs)
@@ -366,7 +397,7 @@ class Work:
                 if attempt > retry.times or not _may_pass(failure):
                     raise failure from failure.__cause__
             self.scheduler.emit(step, e.NodeRetrying, attempt, wait, failure.message)
-            await asyncio.sleep(wait)
+            await context.pause(wait)
             wait *= retry.backoff
         raise AssertionError("the loop returns or raises")
 
@@ -376,17 +407,22 @@ class Work:
             return await self._call(inputs, context, item)
         try:
             async with asyncio.timeout(limit) as clock:
-                return await self._call(inputs, context, item)
+                self._clocks.append(clock)
+                context.timed_out = lambda: _too_long(limit) if clock.expired() else None
+                try:
+                    return await self._call(inputs, context, item)
+                finally:
+                    self._clocks.remove(clock)
         except TimeoutError:
             if clock.expired():
-                raise NodeTimeout(
-                    f"it took longer than {limit:g} s", hint="Raise the node's timeout, or give it less to do."
-                ) from None
+                raise _too_long(limit) from None
             raise
 
     async def _call(self, inputs: dict[str, Any], context: Context, item: str | None) -> Any:
         kind = self.step.kind
-        first = (context,) if kind.takes_context else ()
+        first: tuple[Any, ...] = (context,) if kind.takes_context else ()
+        if self.step.nests is not None:
+            return await kind.function(*first, NestedBody(self, self.step.nests, context), **inputs)
         if kind.streams is not None:
             pieces: list[Any] = []
             async with aclosing(kind.function(*first, **inputs)) as stream:
@@ -400,6 +436,10 @@ class Work:
         if self.step.runs == "thread":
             return await context.in_thread(kind.function, *first, **inputs)
         return kind.function(*first, **inputs)
+
+
+def _too_long(limit: float) -> NodeTimeout:
+    return NodeTimeout(f"it took longer than {limit:g} s", hint="Raise the node's timeout, or give it less to do.")
 
 
 def _items(step: Step, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:

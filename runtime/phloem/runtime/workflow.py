@@ -76,8 +76,8 @@ class Node:
 
     `listed` names the inputs whose links are written as a list, though it may be a list of one.
     `timeout` is in seconds, for each attempt; `limit` is for all that the node does in one run. `cache`
-    overrules whether results are kept; `extra` holds what the file says beyond what this version knows, so
-    that saving loses nothing.
+    overrules whether results are kept; `do` is the workflow nested in the node, its body; `extra` holds what
+    the file says beyond what this version knows, so that saving loses nothing.
     """
 
     kind: str
@@ -93,6 +93,7 @@ class Node:
     listed: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = field(default_factory=dict)
     limit: Limit = Limit()
+    do: Workflow | None = None
 
     def __post_init__(self) -> None:
         """Several links can only be written as a list, and what is not linked is not written at all."""
@@ -157,6 +158,10 @@ class Workflow:
         """The same with a value written into a node."""
         node = self.nodes[id]
         return self.with_node(id, replace(node, set={**node.set, name: value}))
+
+    def with_body(self, id: str, body: Workflow | None) -> Workflow:
+        """The same with another workflow nested in a node, or none."""
+        return self.with_node(id, replace(self.nodes[id], do=body))
 
     def edges(self) -> dict[str, tuple[str, ...]]:
         """For each node, the nodes it takes values from, each once, in the order of its links."""

@@ -1,4 +1,4 @@
-"""The command line: `phloem run`, `check`, `show`, `fmt`, `diff`, `nodes`, and what installed packages add.
+"""The command line: `phloem run`, `check`, `show`, `fmt`, `diff`, `nodes`, `runs`, and what installed packages add.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a node, or what else was asked for,
 failed, 2 the workflow, its input, a grant or the command line is wrong, 3 a bug of ours, 130 interrupted. Each
@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from phloem.runtime.errors import NodeError, PhloemError, WorkflowError
+from phloem.runtime.errors import JournalError, NodeError, PhloemError, WorkflowError
 
 __all__ = ["main"]
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except PhloemError as error:
         complain(error)
-        return 1 if isinstance(error, NodeError) else 2
+        return 1 if isinstance(error, NodeError | JournalError) else 2
     except Exception as error:
         return _bug(error)
 

@@ -83,12 +83,20 @@ def parser(arguments: Sequence[str] = ("--help",)) -> argparse.ArgumentParser:
     whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _run(commands.add_parser("run", help="run a workflow and print its outputs"))
+    _watch(commands.add_parser("watch", help="run a workflow again whenever it, or a file it reads, changes"))
+    _schedule(commands.add_parser("schedule", help="run workflows at set times"))
     _check(commands.add_parser("check", help="say what is wrong with workflows, what they would touch and may spend"))
     _show(commands.add_parser("show", help="draw a workflow as text, Mermaid or SVG"))
     _fmt(commands.add_parser("fmt", help="write workflow files in their canonical form"))
     _diff(commands.add_parser("diff", help="say how two workflows differ, node by node"))
     _nodes(commands.add_parser("nodes", help="list the kinds of nodes there are, or explain one"))
+    _grants(commands.add_parser("grants", help="list what was allowed always, or take it back"))
+    runs = commands.add_parser("runs", help="list, show, compare and stop the runs there were")
     word = next((one for one in arguments if not one.startswith("-")), "")
+    if word in ("", "runs"):
+        from phloem.runtime.cli.runs_arguments import add_runs
+
+        add_runs(runs, _Parser)
     if word not in commands.choices and (word or {"-h", "--help"} & set(arguments)):
         from phloem.runtime.cli.added import add_commands
 
@@ -108,6 +116,21 @@ def _allow(command: argparse.ArgumentParser) -> None:
         "--allow", action="append", default=[], metavar="WORD=SCOPE",
         help="let the workflow touch something: net=HOST, read=PATH, write=PATH, spend=PROVIDER, … (may be repeated)",
     )  # fmt: skip
+
+
+def _offline(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--offline", action="store_true", help="make no connection: a node that needs one fails, and says so"
+    )
+
+
+def _grants(command: argparse.ArgumentParser) -> None:
+    what = command.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=_Parser)
+    listed = what.add_parser("list", help="show what each workflow may always")
+    listed.add_argument("--json", action="store_true", help="print it as JSON")
+    forget = what.add_parser("forget", help="ask about these workflows again")
+    forget.add_argument("ids", nargs="*", metavar="ID", help="the id that list shows, or a workflow file")
+    forget.add_argument("--all", action="store_true", help="forget everything")
 
 
 def _model(command: argparse.ArgumentParser) -> None:
@@ -134,6 +157,11 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--to", metavar="NODE", help="run only this node and what it depends on; print its outputs")
     _model(command)
     _allow(command)
+    command.add_argument(
+        "--no-ask", action="store_true", help="ask nobody for a grant that is missing, also on a terminal: fail"
+    )
+    _offline(command)
+    command.add_argument("--egress", action="store_true", help="tell at the end every connection that was made")
     _limit(command)
     command.add_argument("--no-cache", action="store_true", help="use no earlier result and keep none")
     command.add_argument(
@@ -146,11 +174,32 @@ def _run(command: argparse.ArgumentParser) -> None:
         "--progress", choices=["auto", "live", "lines", "off"], default="auto",
         help="how to show the run on stderr: live on a terminal, lines for a log; auto is live or off",
     )  # fmt: skip
+    command.add_argument(
+        "--trace", default="", metavar="WHERE",
+        help="trace the run with OpenTelemetry: console, otlp or file:PATH (default: what PHLOEM_TRACE says)",
+    )  # fmt: skip
+    from phloem.runtime.cli.recording import add_recording
+
+    add_recording(command)
+
+
+def _watch(command: argparse.ArgumentParser) -> None:
+    _run(command)
+    command.add_argument(
+        "--restart", action="store_true", help="break a run off when something changes while it goes on"
+    )
+
+
+def _schedule(command: argparse.ArgumentParser) -> None:
+    from phloem.runtime.cli.schedule_arguments import add_arguments
+
+    add_arguments(command, _run, _Parser)
 
 
 def _check(command: argparse.ArgumentParser) -> None:
     _file(command, many=True)
     _allow(command)
+    _offline(command)
     _model(command)
     _limit(command)
     command.add_argument("--json", action="store_true", help="print the findings as JSON")

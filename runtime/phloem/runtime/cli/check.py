@@ -18,8 +18,8 @@ from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.document import load
 from phloem.runtime.document.data import limit_data
 from phloem.runtime.engine import Engine
-from phloem.runtime.errors import Problem, WorkflowError
-from phloem.runtime.estimate import RunEstimate, estimate_run
+from phloem.runtime.errors import CheckError, PermissionNeeded, Problem, WorkflowError
+from phloem.runtime.estimate import RunEstimate, estimate_run, may_spend
 from phloem.runtime.runs import Options
 from phloem.runtime.wishes import Wish, wishes
 from phloem.runtime.workflow import Limit
@@ -30,7 +30,11 @@ __all__ = ["main"]
 def main(given: argparse.Namespace) -> int:
     """Check every file; 0 if all can run, 2 if any cannot."""
     engine = Engine()
-    options = Options(allow=given.allow, model=given.model, limit=parse_limits(given.limit))
+    options = Options(allow=given.allow, model=given.model, limit=parse_limits(given.limit), offline=given.offline)
+    if engine.permissions(options, None).offline:
+        from phloem.runtime.offline import seal
+
+        seal()
     findings = [_check(Path(file), engine, options) for file in given.files]
     if given.json:
         print(json.dumps([_as_json(one) for one in findings], ensure_ascii=False, indent=2))
@@ -47,6 +51,7 @@ def _check(file: Path, engine: Engine, options: Options) -> dict[str, Any]:
         "warnings": [],
         "touches": [],
         "nodes": 0,
+        "inside": 0,
         "outputs": [],
         "open": [],
         "estimate": RunEstimate(),
@@ -54,18 +59,24 @@ def _check(file: Path, engine: Engine, options: Options) -> dict[str, Any]:
     try:
         document = load(file)
         found["warnings"] = list(document.warnings)
-        checked = engine.check(document)
+        checked = engine.check(document, options)
     except WorkflowError as error:
         found["error"] = error
         return found
+    except PermissionNeeded as error:
+        # A file that is called and may not be read: what is in it, nobody can say.
+        found["error"] = CheckError(Problem(error.message, error.hint, str(file)))
+        return found
+    found["warnings"] += [one for called in checked.called().values() for one in called.warnings]
     inputs = {name: one.value for name, one in checked.workflow.inputs.items() if one.has_value}
     models = engine.default_models(checked.workflow, options)
-    found["touches"] = wishes(checked, inputs, engine.permissions(options, file.parent), models)
-    if any(node.kind.estimate for node in checked.nodes.values()):
+    found["touches"] = wishes(checked, inputs, engine.permissions(options, file.parent, checked), models)
+    if may_spend(checked):
         limit = checked.workflow.limit.stricter(options.limit)
         found["estimate"] = asyncio.run(_estimated(engine, checked, inputs, models, limit))
         found["warnings"] += [Problem(text, None, str(file)) for text in found["estimate"].beyond]
     found["nodes"] = len(checked.nodes)
+    found["inside"] = checked.size - len(checked.nodes)
     found["outputs"] = list(checked.workflow.outputs)
     found["open"] = [name for name, one in checked.workflow.inputs.items() if not one.has_value]
     return found
@@ -86,7 +97,8 @@ def _tell(found: dict[str, Any]) -> None:
     if found["error"]:
         complain(found["error"])
         return
-    print(f"{found['file']}: ok, {found['nodes']} node{'' if found['nodes'] == 1 else 's'}")
+    inside = f" with {found['inside']:,} inside" if found["inside"] else ""
+    print(f"{found['file']}: ok, {found['nodes']} node{'' if found['nodes'] == 1 else 's'}{inside}")
     if not found["outputs"]:
         print("  gives no outputs: name some under `outputs`, or see a node's with --to")
     if found["open"]:
@@ -103,6 +115,8 @@ def _tell(found: dict[str, Any]) -> None:
 def _words(wish: Wish) -> str:
     scope = "what the run will tell" if wish.scope is None else wish.scope
     text = f"{wish.node}: {wish.word} {scope}".rstrip()
+    if wish.denied:
+        return f"{text} (not allowed: {wish.denied})"
     return f"{text} (needs {wish.flag})" if wish.flag else text
 
 
@@ -112,6 +126,7 @@ def _as_json(found: dict[str, Any]) -> dict[str, Any]:
         "file": found["file"],
         "ok": not problems,
         "nodes": found["nodes"],
+        "nodes_inside": found["inside"],
         "problems": [dataclasses.asdict(problem) for problem in problems],
         "warnings": [dataclasses.asdict(problem) for problem in found["warnings"]],
         "outputs": found["outputs"],

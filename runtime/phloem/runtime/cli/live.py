@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,26 +21,48 @@ from rich.text import Text
 __all__ = ["live"]
 
 NAME_WIDTH: Final = 28
+NAMED: Final = 3
+"""Of the nodes under way inside another one, how many are named."""
 
 _MARKS = {
     "waiting": ("·", "dim"), "done": ("✓", "green"), "cached": ("✓", "cyan"), "skipped": ("–", "dim"),
     "failed": ("✗", "red"), "retrying": ("↻", "yellow"), "asking": ("?", "magenta"),
+    "sleeping": ("◷", "dim"),
 }  # fmt: skip
 
 
 @contextmanager
-def live() -> Iterator[Callable[[Event], None]]:
-    """A function that takes events and keeps the picture on stderr true to them."""
+def live() -> Iterator[LiveView]:
+    """What takes events and keeps the picture on stderr true to them."""
     console = Console(stderr=True)
     view = RunView()
+    with Live(_Picture(view, console), console=console, refresh_per_second=12, transient=False) as picture:
+        yield LiveView(view, console, picture)
 
-    def listen(event: Event) -> None:
+
+class LiveView:
+    """Called with each event of a run."""
+
+    def __init__(self, view: RunView, console: Console, picture: Live) -> None:
+        self._view = view
+        self._console = console
+        self._picture = picture
+
+    def __call__(self, event: Event) -> None:
         if isinstance(event, NodePrompt):
-            console.print(Text(printable(prompt_words(event)), style="dim"), soft_wrap=True)
-        view.apply(event)
+            self._console.print(Text(printable(prompt_words(event)), style="dim"), soft_wrap=True)
+        self._view.apply(event)
 
-    with Live(_Picture(view, console), console=console, refresh_per_second=12, transient=False):
-        yield listen
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Draw nothing: a question stands on the terminal where the picture was."""
+        self._picture.transient = True
+        self._picture.stop()
+        self._picture.transient = False
+        try:
+            yield
+        finally:
+            self._picture.start(refresh=True)
 
 
 class _Picture:
@@ -73,7 +95,7 @@ class _Picture:
         room = max(self.console.height - 3, 5)
         if len(rows) <= room:
             return rows
-        ranks = {"failed": 0, "asking": 1, "running": 2, "retrying": 2, "waiting": 4}
+        ranks = {"failed": 0, "asking": 1, "running": 2, "retrying": 2, "sleeping": 2, "waiting": 4}
         wanted = sorted(range(len(rows)), key=lambda at: (ranks.get(rows[at][1].state, 3), -at))
         return [rows[at] for at in sorted(wanted[:room])]
 
@@ -101,9 +123,24 @@ class _Picture:
 def _time(node: NodeView) -> str:
     if node.state == "cached":
         return "cached"
-    if node.state in ("running", "retrying") and node.started:
+    if node.state in ("running", "retrying", "sleeping") and node.started:
         return f"{time.time() - node.started:.1f} s"
     return f"{node.seconds:.1f} s" if node.state in ("done", "failed") else ""
+
+
+def _inside(node: NodeView) -> str:
+    """What goes on inside a node: what failed there, and what is under way."""
+    inside = node.inside
+    if inside is None:
+        return ""
+    parts = [f"{inside.failed:,} failed"] if inside.failed else []
+    if inside.now:
+        names = [path.partition("/")[2] for path in inside.now]
+        waiting = next((one.message for one in inside.now.values() if one.state == "asking"), "")
+        more = inside.running - len(names[:NAMED])
+        shown = ", ".join(names[:NAMED]) + (f" and {more:,} more" if more else "")
+        parts.append(f"{shown} waits for {waiting}" if waiting else shown)
+    return " · ".join(parts)
 
 
 def _doing(node: NodeView) -> Text:
@@ -115,6 +152,8 @@ def _doing(node: NodeView) -> Text:
 def _said(node: NodeView) -> tuple[str, str]:
     if node.state == "failed":
         return f"{node.message}  {node.hint or ''}", "red"
+    if node.state == "sleeping":
+        return f"until {node.message}", "dim"
     if node.state in ("skipped", "retrying", "asking"):
         return node.message, "dim"
     if node.state == "running":
@@ -122,7 +161,7 @@ def _said(node: NodeView) -> tuple[str, str]:
         if streamed:
             return streamed[-100:], "blue"
         percent = f"{node.fraction:.0%} " if node.fraction is not None else ""
-        return percent + node.message, "blue"
+        return percent + " · ".join(filter(None, (node.message, _inside(node)))), "blue"
     shown = next(iter(node.outputs.values()), None)
     tokens = f"{node.tokens_out} tokens  " if node.tokens_out else ""
     return tokens + (shown.text if shown else ""), "dim"

@@ -12,7 +12,7 @@ from phloem.runtime.catalogue import installed_catalogue
 from phloem.runtime.codec import json_form
 from phloem.runtime.errors import ConfigError
 from phloem.runtime.home import Home
-from phloem.runtime.kinds import NodeKind
+from phloem.runtime.kinds import Example, NodeKind
 from phloem.runtime.ports import Port
 from phloem.runtime.words import nearest, or_list
 
@@ -63,9 +63,16 @@ def as_json(kind: NodeKind) -> dict[str, Any]:
         "inputs": [_port(port) for port in kind.inputs.values() if not port.setting],
         "settings": [_port(port) for port in kind.inputs.values() if port.setting],
         "outputs": [{"name": name, "type": str(wanted)} for name, wanted in kind.outputs.items()],
-        "own_ports": kind.ports is not None,
+        "own_ports": kind.ports is not None or kind.nests is not None,
+        "nests": None if kind.nests is None else "file" if kind.nests.file else "do",
         "examples": [
-            {"inputs": json_form(dict(one.inputs)), "outputs": _outputs(one.outputs)} for one in kind.examples
+            {
+                "inputs": json_form(dict(one.inputs)),
+                **({"do": one.do} if one.do else {}),
+                **({"files": dict(one.files)} if one.files else {}),
+                "outputs": _outputs(one.outputs),
+            }
+            for one in kind.examples
         ],
     }
 
@@ -109,14 +116,22 @@ def _explained(kind: NodeKind) -> str:
             parts += ["", f"{title}:", *(f"  {port.name}: {_about(port)}" for port in ports)]
     if kind.ports is not None:
         parts += ["", "Its settings give it further ports."]
+    if kind.nests is not None:
+        whose = "the file" if kind.nests.file else "the workflow under `do`"
+        parts += ["", f"Inputs and outputs of {whose} give it further ports."]
     if kind.outputs:
         parts += ["", "outputs:", *(f"  {name}: {wanted}" for name, wanted in kind.outputs.items())]
     for one in kind.examples[:2]:
         parts += [
             "", "example:", f"  {json.dumps(json_form(dict(one.inputs)), ensure_ascii=False)}",
-            f"  → {json.dumps(_outputs(one.outputs), ensure_ascii=False)}",
+            *_body(one), f"  → {json.dumps(_outputs(one.outputs), ensure_ascii=False)}",
         ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _body(one: Example) -> list[str]:
+    """The workflow that is nested in an example."""
+    return ["  do:", *(f"    {line}" for line in one.do.splitlines())] if one.do else []
 
 
 def _about(port: Port) -> str:

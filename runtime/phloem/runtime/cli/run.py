@@ -5,26 +5,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from phloem.runtime.asking import Asker
 from phloem.runtime.cli.limits import parse_limits
+from phloem.runtime.cli.recording import recording_options, tell_partial
 from phloem.runtime.cli.results import print_outputs
 from phloem.runtime.codec import json_form
 from phloem.runtime.document import WorkflowFile, load
+from phloem.runtime.egress import Egress
 from phloem.runtime.engine import Engine
 from phloem.runtime.errors import ConfigError, PermissionNeeded, PhloemError
 from phloem.runtime.events import Event, to_json
-from phloem.runtime.grants import is_url
+from phloem.runtime.grants import Grant, is_url
 from phloem.runtime.inputs import absolute_paths, parse_input, path_inputs
 from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.words import nearest, printable
 
-__all__ = ["main"]
+__all__ = ["at_terminal", "given_inputs", "main", "print_result", "progress", "run_on", "seal_if_offline"]
 
 INPUT_LIMIT = 200_000_000
 
@@ -33,53 +38,114 @@ def main(given: argparse.Namespace) -> int:
     """Run the file; the exit code."""
     if given.json and given.events:
         raise ConfigError("--json and --events are two forms of the output", hint="Give one of them.")
+    if given.trace:
+        os.environ["PHLOEM_TRACE"] = given.trace
     document = load(given.file)
     for problem in document.warnings:
         print(f"warning: {printable(str(problem))}", file=sys.stderr)
-    with _progress(given) as listen:
+    with progress(given) as listen:
         result = asyncio.run(_run(given, document, listen))
-    if given.json:
-        print(json.dumps(_as_json(result), ensure_ascii=False))
-    elif not given.events and result.status == "done":
-        print_outputs(result.outputs, sys.stdout)
+    print_result(given, result)
+    tell_partial(given, result.status)
     return _code(result)
 
 
+def print_result(given: argparse.Namespace, result: Result) -> None:
+    """Print what came out, in the form that was asked for."""
+    if given.json:
+        print(json.dumps(_as_json(result) | _egress_json(given, result), ensure_ascii=False))
+    elif not given.events and result.status == "done":
+        print_outputs(result.outputs, sys.stdout)
+    if given.egress and not given.json:
+        from phloem.runtime.cli.egress import tell_egress
+
+        sys.stdout.flush()
+        tell_egress(result.egress)
+
+
+def _egress_json(given: argparse.Namespace, result: Result) -> dict[str, Any]:
+    return {"egress": [asdict(one) for one in result.egress]} if given.egress else {}
+
+
 async def _run(given: argparse.Namespace, document: WorkflowFile, listen: Callable[[Event], None]) -> Result:
-    limit = parse_limits(given.limit)
     engine = Engine()
+    seal_if_offline(engine, given)
     try:
-        inputs, trusted = _inputs(given.inputs, document, engine)
-        options = Options(
-            allow=given.allow,
-            to=given.to,
-            model=given.model,
-            cache=not given.no_cache,
-            seed=given.seed,
-            trusted=trusted,
-            limit=limit,
-            prompts=given.prompts,
-        )
-        run = engine.start(document, inputs, options)
-        run.discard_events()
-        reader_gone = False
-
-        def tell(event: Event) -> None:
-            nonlocal reader_gone
-            try:
-                listen(event)
-            except BrokenPipeError:
-                reader_gone = True
-                run.cancel()
-
-        run.subscribe(tell)
-        with _stopped_by_signals(run):
-            result = await run.result()
-        if reader_gone:
-            raise BrokenPipeError
-        return result
+        return await run_on(engine, given, document, listen)
     finally:
         await engine.close()
+
+
+def seal_if_offline(engine: Engine, given: argparse.Namespace) -> None:
+    """Have no connection made by this process from now on, if that was asked for here or in the settings."""
+    if given.offline or engine.permissions(Options(), None).offline:
+        from phloem.runtime.offline import seal
+
+        seal()
+
+
+async def run_on(
+    engine: Engine,
+    given: argparse.Namespace,
+    document: WorkflowFile,
+    listen: Callable[[Event], None],
+    on_written: Callable[[Path], None] | None = None,
+) -> Result:
+    """Run a document as the command line says, each event told to `listen`; Ctrl-C cancels the run."""
+    limit = parse_limits(given.limit)
+    asker = None if given.no_ask else at_terminal(engine, listen)
+    allow = (await engine.ask_to_call(document, Options(allow=given.allow, ask=asker, offline=given.offline))).allow
+    inputs, trusted = given_inputs(given.inputs, document, engine, list(allow))
+    left: list[Egress] = []
+    options = Options(
+        allow=allow,
+        offline=given.offline,
+        ask=asker,
+        on_egress=left.append if given.egress else None,
+        to=given.to,
+        model=given.model,
+        cache=not given.no_cache,
+        seed=given.seed,
+        trusted=trusted,
+        limit=limit,
+        prompts=given.prompts,
+        on_written=on_written,
+        **recording_options(given),
+    )
+    try:
+        run = engine.start(document, inputs, options)
+    except PermissionNeeded:
+        # It asks, or raises the same.
+        options = await engine.ask(document, inputs, options)
+        run = engine.start(document, inputs, options)
+    # Who runs it again, as `watch` does, is not asked again.
+    given.allow = list(options.allow)
+    run.discard_events()
+    reader_gone = False
+
+    def tell(event: Event) -> None:
+        nonlocal reader_gone
+        try:
+            listen(event)
+        except BrokenPipeError:
+            reader_gone = True
+            run.cancel()
+
+    run.subscribe(tell)
+    with _stopped_by_signals(run):
+        result = await run.result()
+    if reader_gone:
+        raise BrokenPipeError
+    return replace(result, egress=tuple(left))
+
+
+def at_terminal(engine: Engine, listen: Callable[[Event], None]) -> Asker | None:
+    """The person at the terminal, on which `listen` may be drawing; None if there is none."""
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
+        return None
+    from phloem.runtime.cli.asking import AtTerminal
+
+    return AtTerminal(engine.home.path, getattr(listen, "paused", nullcontext))
 
 
 @contextmanager
@@ -107,9 +173,11 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
 
-def _inputs(texts: list[str], document: WorkflowFile, engine: Engine) -> tuple[dict[str, Any], list[Path]]:
+def given_inputs(
+    texts: list[str], document: WorkflowFile, engine: Engine, allow: Sequence[Grant | str] = ()
+) -> tuple[dict[str, Any], list[Path]]:
     """The values of `-i`, by the types of the inputs, and the files that were named by them."""
-    checked = engine.check(document)
+    checked = engine.check(document, Options(allow=allow))
     declared = checked.workflow.inputs
     values: dict[str, Any] = {}
     for text in texts:
@@ -154,7 +222,7 @@ def _content(name: str, value: str) -> str:
 
 
 @contextmanager
-def _progress(given: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
+def progress(given: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
     """What is called with each event: it prints it, draws it, or says only what failed."""
     if given.events:
         yield _print_event

@@ -27,10 +27,11 @@ def main(given: argparse.Namespace) -> int:
             f"{out}: no drawing is written in that form", hint="Name a .svg, .mmd, .md or .txt file, or say --as."
         )
     workflow, catalogue = load(given.file).workflow, installed_catalogue(Home.default())
+    file = Path(given.file)
     if form == "svg":
-        text = drawing.as_svg(workflow, catalogue, keep_places=not given.arrange)
+        text = drawing.as_svg(workflow, catalogue, keep_places=not given.arrange, file=file)
     else:
-        text = (drawing.as_mermaid if form == "mermaid" else drawing.as_text)(workflow, catalogue)
+        text = (drawing.as_mermaid if form == "mermaid" else drawing.as_text)(workflow, catalogue, file=file)
     if out is not None and out.suffix == ".md" and form == "mermaid":
         text = f"```mermaid\n{text.rstrip()}\n```"
     if out is None:

@@ -31,7 +31,9 @@ class Collections:
     ) -> Collection:
         """Put texts with their vectors in, replacing what has the same id; the collection is made if need be."""
         collection = await self._service.add(name, model, ids, texts, vectors, metadata)
-        self.context.written.append(("collection", "\n".join([name, *ids]), await self._service.digest(name, ids)))
+        if self._leaves_traces:
+            left = await self._outside().digest(name, ids)
+            self.context.written.append(("collection", "\n".join([name, *ids]), left))
         return collection
 
     async def search(
@@ -59,7 +61,8 @@ class Collections:
     async def keep_only(self, name: str, ids: Sequence[str]) -> int:
         """Remove everything under other ids; how many items those were."""
         removed = await self._service.keep_only(name, ids)
-        self.context.written.append(("contents", name, await self._service.state(name)))
+        if self._leaves_traces:
+            self.context.written.append(("contents", name, await self._outside().state(name)))
         return removed
 
     async def clear(self, name: str) -> int:
@@ -68,5 +71,19 @@ class Collections:
 
     @property
     def _service(self) -> CollectionsService:
+        answers = self.context.scope.answers
+        if answers is None:
+            return self._outside()
+        from phloem.runtime.recording.collections import RecordedCollections
+
+        return RecordedCollections(answers, self.context, self._outside)
+
+    @property
+    def _leaves_traces(self) -> bool:
+        """True if a later run may rely on what this one wrote: not of a replay, which keeps no such results."""
+        answers = self.context.scope.answers
+        return answers is None or not answers.replays
+
+    def _outside(self) -> CollectionsService:
         service: CollectionsService = self.context.scope.services.get("collections")
         return service

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from phloem.runtime.budget import Budget
 from phloem.runtime.context.collections import Collections
@@ -15,8 +17,16 @@ from phloem.runtime.context.files import Files
 from phloem.runtime.context.http import Http
 from phloem.runtime.context.models import Models
 from phloem.runtime.context.scope import Scope
+from phloem.runtime.errors import NodeTimeout, PermissionNeeded
+
+if TYPE_CHECKING:
+    import random
+    from datetime import datetime
 
 Result = TypeVar("Result")
+
+LONGEST_SLEEP: Final = 30.0
+"""Seconds after which somebody who waits looks at the clock again: a machine that slept may have missed the time."""
 
 
 @dataclass(slots=True)
@@ -24,7 +34,8 @@ class Context:
     """What a node function is given to reach the outside world, once per call.
 
     `key` is the same for every attempt at the same piece of work: hand it to services that accept an
-    idempotency key. `within` is the budget that the call spends from, if not one of its own.
+    idempotency key. `within` is the budget that the call spends from, if not one of its own. What a call gives is not
+    kept for later runs once `keeps` is False.
     """
 
     scope: Scope
@@ -33,9 +44,13 @@ class Context:
     on_progress: Callable[[float | None, str], None] = lambda fraction, message: None
     on_text: Callable[[str, str], None] = lambda port, piece: None
     on_sent: Callable[[str, str], None] = lambda model, text: None
+    on_waiting: Callable[[str, float | None], AbstractContextManager[None]] = lambda waits_for, until: nullcontext()
+    timed_out: Callable[[], NodeTimeout | None] = lambda: None
     within: InitVar[Budget | None] = None
     budget: Budget = field(init=False)
+    keeps: bool = True
     written: list[tuple[str, str, str]] = field(default_factory=list)
+    _random: random.Random | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self, within: Budget | None) -> None:
         self.budget = within or Budget(parent=self.scope.budget)
@@ -60,6 +75,33 @@ class Context:
         """A number for nodes that use chance: it differs between nodes, and is the same in a repeated run."""
         text = f"{self.scope.seed}/{self.node}".encode("utf-8", "surrogatepass")
         return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()) >> 1
+
+    @property
+    def random(self) -> random.Random:
+        """Chance for this call: it goes another way in every node, and the same way in a run with the same seed."""
+        if self._random is None:
+            import random
+
+            self._random = random.Random(self.seed)
+        return self._random
+
+    def now(self) -> datetime:
+        """The time, in UTC; in a replay that of the recording. `.astimezone()` makes it that of this machine."""
+        from datetime import UTC, datetime
+
+        answers = self.scope.answers
+        at = time.time() if answers is None else answers.at_once(self, "now", {}, time.time)
+        return datetime.fromtimestamp(at, UTC)
+
+    async def recorded(self, call: str, asked: Mapping[str, Any], ask: Callable[[], Awaitable[Result]]) -> Result:
+        """What `ask` gives or raises, which asks outside for something that no other part of this Context knows: a
+        person, a device. A recording keeps it, and a replay does not ask again.
+
+        `call` is a word for what is done, `asked` all that the answer depends on. Both, and the answer, are values
+        that a link could carry.
+        """
+        answers = self.scope.answers
+        return await ask() if answers is None else await answers.ask(self, call, asked, lambda meter: ask())
 
     @property
     def cancelled(self) -> bool:
@@ -108,6 +150,54 @@ class Context:
     def sent(self, model: str, text: str) -> None:
         """Show the exact text that goes to a model, if the run was asked to. The models do it by themselves."""
         self.on_sent(model, text)
+
+    def waiting(self, waits_for: str, until: float | None = None) -> AbstractContextManager[None]:
+        """While it is entered the node waits for something outside, `until` that time (seconds since 1970) at the
+        latest: that is shown, and no timeout of the node runs."""
+        return self.on_waiting(waits_for, until)
+
+    async def wait_until(self, at: float, waits_for: str) -> None:
+        """Return at a time, in seconds since 1970, by the clock of the machine, also when that is put forward or back;
+        at once for one that has passed, and in a replay. A run that goes on after its process has ended keeps the
+        time."""
+        if self.scope.answers is not None and self.scope.answers.hurries:
+            return
+        at = self.scope.deadline(self.node, at)
+        with self.waiting(waits_for, at):
+            while (left := at - time.time()) > 0:
+                await asyncio.sleep(min(left, LONGEST_SLEEP))
+
+    async def pause(self, seconds: float) -> None:
+        """Let some time pass, as before another try; in a replay, none."""
+        hurries = self.scope.answers is not None and self.scope.answers.hurries
+        await asyncio.sleep(0 if hurries else seconds)
+
+    def aside(self) -> Context:
+        """A Context like this one for what is no part of the node's work: nothing of it is recorded."""
+        return replace(self, scope=replace(self.scope, answers=None), within=self.budget)
+
+    async def permitted(self, check: Callable[[], Result]) -> Result:
+        """What `check` gives, which asks the permissions. A grant that it lacks is asked of whoever started the run,
+        if anybody can be asked; PermissionNeeded if it stays missing."""
+        try:
+            return check()
+        except PermissionNeeded as error:
+            asking = self.scope.asking
+            if asking is None or not asking.may_help(error):
+                raise
+            flags = " ".join(error.flags).replace("--allow ", "")
+        with self.waiting(f"a grant: {flags}"):
+            return await asking.until_allowed(self.node, check)
+
+    def permitted_here(self, check: Callable[[], Result]) -> Result:
+        """As `permitted`, for a thread that is not the loop's, which waits."""
+        try:
+            return check()
+        except PermissionNeeded as error:
+            asking = self.scope.asking
+            if asking is None or not asking.may_help(error) or not asking.is_elsewhere():
+                raise
+        return asking.from_thread(self.permitted(check))
 
     async def in_thread(self, function: Callable[..., Result], /, *arguments: Any, **named: Any) -> Result:
         """`function(…)` without holding up the other nodes: for work of more than a few milliseconds."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from phloem.runtime.context.gate import NodeGate
 from phloem.runtime.errors import InputError
 from phloem.runtime.services import HttpAnswer, HttpService
 
@@ -32,8 +33,22 @@ class Http:
         """One exchange with the server of `url`, redirects followed. `timeout` in seconds, `limit` in bytes."""
         if not url.startswith(("http://", "https://")):
             raise InputError(f"{url[:200]!r} is not a web address", hint="It begins with http:// or https://.")
-        self.context.scope.permissions.net(url)
-        service: HttpService = self.context.scope.services.get("http")
+        scope = self.context.scope
+        service: HttpService
+        if scope.answers is None:
+            service = await self._outside(url)
+        else:
+            from phloem.runtime.recording.http import RecordedHttp
+
+            service = RecordedHttp(scope.answers, self.context, self._outside)
+        if scope.trace is not None:
+            service = scope.trace.http(service, self.context.node)
         return await service.request(
-            self.context.scope.permissions, method, url, headers=headers or {}, body=body, timeout=timeout, limit=limit
+            NodeGate(self.context), method, url, headers=headers or {}, body=body, timeout=timeout, limit=limit
         )
+
+    async def _outside(self, url: str) -> HttpService:
+        """The service, if the address may be asked."""
+        await self.context.permitted(lambda: self.context.scope.permissions.net(url))
+        service: HttpService = self.context.scope.services.get("http")
+        return service

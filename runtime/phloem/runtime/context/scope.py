@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from phloem.runtime.asking import Asking
 from phloem.runtime.budget import Budget
+from phloem.runtime.egress import Egress
 from phloem.runtime.errors import ServiceError
 from phloem.runtime.grants import Permissions
+
+if TYPE_CHECKING:
+    from phloem.runtime.recording.answers import Answers
+    from phloem.runtime.tracing.runs import RunTrace
 
 DEFAULT_MODEL = "local:demo"
 DEFAULT_EMBEDDING = "local:minilm"
@@ -44,9 +51,28 @@ class Services:
                     stack.push_async_callback(close)
 
 
+class Halt:
+    """Whether a run is to stop: one for the run and everything nested in it."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = False
+
+
 @dataclass(slots=True)
 class Scope:
-    """What the nodes of one run share."""
+    """What the nodes of one run share; those of a nested workflow have a scope of their own, see `inside`.
+
+    With `keeps_model` the language model was asked for with the run, so that no nested workflow has another.
+    `deadline(path, at)` is told until when the node at `path` is to wait, and gives the time that counts: a run that
+    goes on after its process has ended keeps the one it had.
+
+    With `answers` what nodes get from outside is recorded, or comes from a recording.
+
+    `asking` asks for grants that are missing, where somebody can be asked; `on_egress` is called with every exchange
+    with a server, on the loop's thread.
+    """
 
     run: str
     services: Services
@@ -55,7 +81,29 @@ class Scope:
     embedding: str = DEFAULT_EMBEDDING
     seed: int = 0
     pool: Executor | None = None
-    cancelled: bool = False
+    halt: Halt = field(default_factory=Halt)
+    keeps_model: bool = False
+    deadline: Callable[[str, float], float] = lambda path, at: at
     trusted_models: frozenset[str] = frozenset()
     budget: Budget = field(default_factory=lambda: Budget(whose="the run"))
     prompts: bool = False
+    trace: RunTrace | None = None
+    answers: Answers | None = None
+    on_written: Callable[[Path], None] | None = None
+    asking: Asking | None = None
+    on_egress: Callable[[Egress], None] | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the run is to stop."""
+        return self.halt.on
+
+    def inside(self, budget: Budget, model: str, base: Path | None) -> Scope:
+        """The scope of a workflow nested in a node: what it spends counts for `budget`, its own language model is
+        `model` if it names one, and a path in it is relative to the folder `base`, or as around it."""
+        return replace(
+            self,
+            budget=budget,
+            model=model if model and not self.keeps_model else self.model,
+            permissions=self.permissions.at(base),
+        )

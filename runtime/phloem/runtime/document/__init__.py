@@ -7,8 +7,8 @@
 Comments that people wrote survive. Every problem of a file is told at once, with its line.
 """
 
-from phloem.runtime.document.document import MOST_BYTES, WorkflowFile, body, dump, dump_json, parse, text_of
+from phloem.runtime.document.document import MOST_BYTES, WorkflowFile, dump, dump_json, parse, text_of
 from phloem.runtime.document.files import load, save
 from phloem.runtime.document.tree import Marks
 
-__all__ = ["MOST_BYTES", "Marks", "WorkflowFile", "body", "dump", "dump_json", "load", "parse", "save", "text_of"]
+__all__ = ["MOST_BYTES", "Marks", "WorkflowFile", "dump", "dump_json", "load", "parse", "save", "text_of"]

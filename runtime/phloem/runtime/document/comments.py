@@ -64,10 +64,11 @@ def settled(comments: Comments, data: Any) -> Comments:
     return Comments(comments.head, before, beside, after)
 
 
-def follow(comments: Comments, old: Any, new: Any, renamed: Mapping[str, str]) -> Comments:
+def follow(comments: Comments, old: Any, new: Any, renamed: Mapping[Path, Mapping[str, str]]) -> Comments:
     """The comments after an edit that made `old` data `new`: they go with renamed nodes and moved list items.
 
-    What speaks of an entry of a mapping that is gone is kept, for when the edit is undone.
+    `renamed` has, by the path of the workflow or body in the old data, new ids by old ones. What speaks of an
+    entry of a mapping that is gone is kept, for when the edit is undone.
     """
     lists = {path[:index] for path in comments.paths() for index, part in enumerate(path) if isinstance(part, int)}
     moves = {path: _item_moves(value_at(old, path), value_at(new, _renamed(path, renamed))) for path in lists}
@@ -81,10 +82,16 @@ def follow(comments: Comments, old: Any, new: Any, renamed: Mapping[str, str]) -
     return comments.moved(move)
 
 
-def _renamed(path: Path, renamed: Mapping[str, str]) -> Path:
-    if len(path) > 1 and path[0] in ("nodes", "layout") and path[1] in renamed:
-        return (path[0], renamed[str(path[1])], *path[2:])
-    return path
+def _renamed(path: Path, renamed: Mapping[Path, Mapping[str, str]]) -> Path:
+    """Where `path` leads once the nodes on the way, bodies in bodies, have their new ids."""
+    way, around = list(path), 0
+    while len(path) > around + 1 and path[around] in ("nodes", "layout"):
+        names = renamed.get(path[:around], {})
+        way[around + 1] = names.get(str(path[around + 1]), path[around + 1])
+        if path[around] == "layout" or path[around + 2 : around + 3] != ("do",):
+            break
+        around += 3
+    return tuple(way)
 
 
 def _item_moves(old: Any, new: Any) -> dict[int, int | None]:

@@ -50,8 +50,8 @@ def node_data(node: Node) -> dict[str, Any]:
         data.update(_given(**{"in": links}))
     if node.set:
         data["set"] = dict(node.set)
-    if "do" in node.extra:
-        data["do"] = node.extra["do"]
+    if node.do is not None:
+        data["do"] = body_data(node.do)
     if node.retry != _NO_RETRY:
         data["retry"] = _retry(node.retry)
     if node.timeout is not None:
@@ -65,7 +65,7 @@ def node_data(node: Node) -> dict[str, Any]:
         data["cache"] = node.cache
     if node.disabled:
         data["disabled"] = True
-    return {**data, **_others(node.extra)}
+    return {**data, **node.extra}
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -109,7 +109,3 @@ def limit_data(limit: Limit) -> dict[str, Any]:
 def _number(value: float) -> float:
     """Whole amounts without a `.0`."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _others(extra: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in extra.items() if key != "do"}

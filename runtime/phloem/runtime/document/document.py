@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,13 +11,13 @@ from typing import Any, Final, Literal
 from phloem.runtime.document.comments import Comments, follow, settled
 from phloem.runtime.document.data import workflow_data
 from phloem.runtime.document.find_comments import comments_in, has_comments
-from phloem.runtime.document.read import read_body, read_workflow
+from phloem.runtime.document.read import read_workflow
 from phloem.runtime.document.tree import Marks, Span, Text, error_of, planted
-from phloem.runtime.document.words import PLAIN_KEYS, TOP_KEYS
+from phloem.runtime.document.words import BODY_KEYS, NODE_KEYS, TOP_KEYS
 from phloem.runtime.errors import DocumentError, Problem
 from phloem.runtime.workflow import Workflow
 
-__all__ = ["MOST_BYTES", "WorkflowFile", "body", "dump", "dump_json", "parse", "text_of"]
+__all__ = ["MOST_BYTES", "WorkflowFile", "dump", "dump_json", "parse", "text_of"]
 
 MOST_BYTES: Final = 16_000_000
 """How large a workflow file may be, unless the caller says otherwise."""
@@ -44,10 +45,10 @@ class WorkflowFile:
         """The document after an edit. Comments go with what they speak of, renamed nodes included."""
         if workflow is self.workflow or not self.comments.paths():
             return replace(self, workflow=workflow)
-        from phloem.runtime.difference import renamed_nodes
+        from phloem.runtime.difference import renamed_everywhere
 
         old, new = workflow_data(self.workflow), workflow_data(workflow)
-        comments = follow(self.comments, old, new, renamed_nodes(self.workflow, workflow))
+        comments = follow(self.comments, old, new, renamed_everywhere(self.workflow, workflow))
         return replace(self, workflow=workflow, comments=comments)
 
 
@@ -79,18 +80,6 @@ def parse(text: str | bytes, *, path: str | Path | None = None, limit: int = MOS
         comments = settled(comments, workflow_data(workflow))
     where = None if path is None else Path(path)
     return WorkflowFile(workflow, where, comments, Marks(tree, source.lines), _in_order(warnings), form)
-
-
-def body(data: Any, node: str = "") -> Workflow:
-    """The workflow nested in a node, from what stands under its `do`. `node` is the node's path, for problems.
-
-    DocumentError has every problem of structure; where they stand in the file, the document's marks know.
-    """
-    source = Text("", None)
-    workflow, _ = read_body(source, planted(data), node)
-    if source.problems:
-        raise DocumentError(_unplaced(source.problems))
-    return workflow
 
 
 def dump(document: WorkflowFile | Workflow) -> str:
@@ -167,8 +156,7 @@ def _writable(workflow: Workflow) -> dict[str, Any]:
 
     data = workflow_data(workflow)
     check_size(data)
-    parts = [(workflow.extra, TOP_KEYS, ""), *((node.extra, PLAIN_KEYS, id) for id, node in workflow.nodes.items())]
-    for extra, known, node in parts:
+    for extra, known, node in _extras(workflow, TOP_KEYS, ""):
         for key in extra:
             if key in known:
                 raise DocumentError(Problem(f"`{key}` is given as an unknown key, which it is not", node=node or None))
@@ -177,6 +165,18 @@ def _writable(workflow: Workflow) -> dict[str, Any]:
     if source.problems:
         raise DocumentError(_unplaced(source.problems))
     return data
+
+
+def _extras(
+    workflow: Workflow, known: tuple[str, ...], path: str
+) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...], str]]:
+    """What is kept beside the known keys of a workflow and of each node in it, bodies included."""
+    yield workflow.extra, known, path
+    for id, node in workflow.nodes.items():
+        here = f"{path}/{id}" if path else id
+        yield node.extra, NODE_KEYS, here
+        if node.do is not None:
+            yield from _extras(node.do, BODY_KEYS, here)
 
 
 def _unplaced(problems: list[Problem]) -> list[Problem]:

@@ -17,7 +17,6 @@ from phloem.runtime.document.words import (
     LIMIT_KEYS,
     NODE_KEYS,
     ON_ERROR,
-    PLAIN_KEYS,
     RETRY_KEYS,
     TOP_KEYS,
     allowed_id,
@@ -28,7 +27,7 @@ from phloem.runtime.ports import BASES, PortType
 from phloem.runtime.words import nearest
 from phloem.runtime.workflow import INPUT, Input, Limit, Node, OnError, Retry, Source, Workflow
 
-__all__ = ["read_body", "read_workflow"]
+__all__ = ["read_workflow"]
 
 _TEXT: Final = PortType("text")
 _NO_RETRY: Final = Retry()
@@ -50,12 +49,6 @@ def read_workflow(source: Text, tree: Tree | None) -> tuple[Workflow, list[Probl
     if not reader.format_fits(tree):
         return Workflow(), []
     return reader.workflow(tree, TOP_KEYS, "the file"), reader.warnings
-
-
-def read_body(source: Text, tree: Tree, where: str) -> tuple[Workflow, list[Problem]]:
-    """The workflow nested in a node, and warnings. `where` is the node's path, for messages."""
-    reader = _Reader(source)
-    return reader.body(tree, where), reader.warnings
 
 
 class _Reader(Fields):
@@ -161,8 +154,6 @@ class _Reader(Fields):
         if len(items) == known:
             return Node(str(word), links, self.settings(tree, path), listed=listed)
         where = f"node {path}"
-        if "do" in items:
-            self.body(items["do"], path)
         return Node(
             kind=str(word),
             links=links,
@@ -176,7 +167,8 @@ class _Reader(Fields):
             on_error=self.on_error(items["on_error"], path) if "on_error" in items else _STOP,
             cache=self.switch(tree, "cache", path),
             listed=listed,
-            extra=self.extra(tree, PLAIN_KEYS, NODE_KEYS, where, path),
+            extra=self.extra(tree, _NODE_SET, NODE_KEYS, where, path),
+            do=self.body(items["do"], path) if "do" in items else None,
         )
 
     def settings(self, tree: Branch, node: str) -> dict[str, Any]:
@@ -284,6 +276,7 @@ class _Reader(Fields):
 
 
 _INPUT_SET: Final = frozenset(INPUT_KEYS)
+_NODE_SET: Final = frozenset(NODE_KEYS)
 
 
 def _an(word: str) -> str:

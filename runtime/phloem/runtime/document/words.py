@@ -16,8 +16,6 @@ INPUT_KEYS: Final = ("type", "value", "about")
 NODE_KEYS: Final = (
     "kind", "title", "note", "in", "set", "do", "retry", "timeout", "limit", "on_error", "cache", "disabled",
 )  # fmt: skip
-PLAIN_KEYS: Final = frozenset(NODE_KEYS) - {"do"}
-"""Those of a node that are read here. What stands under `do` is kept as it is."""
 RETRY_KEYS: Final = ("times", "wait", "backoff")
 LIMIT_KEYS: Final = ("tokens", "money", "seconds")
 ON_ERROR: Final = ("stop", "skip", "route")

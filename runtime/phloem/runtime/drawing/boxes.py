@@ -6,14 +6,25 @@ Every text in them is on one line and fit to draw.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from phloem.runtime.called import Called
 from phloem.runtime.ports import PortType
 from phloem.runtime.workflow import Workflow
 
-__all__ = ["Box", "Link", "Picture", "Role", "Socket"]
+__all__ = ["Box", "Link", "Origin", "Picture", "Role", "Socket"]
 
 Role = Literal["input", "node", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that a workflow lies in, None if in none, and what reads the files that it calls: without it, those
+    beside."""
+
+    file: Path | None = None
+    called: Called | None = None
 
 
 @dataclass(slots=True)
@@ -33,8 +44,8 @@ class Box:
     `title` is what its author calls it and `kind_title` what the catalogue calls its kind; `kind` is
     what the file says it is (the type, for an input or output), `value` what an input holds. `settings`
     are names with values in short, `flags` what else is said about it, `inside` the workflow nested in
-    it. `installed` is False for a kind that the catalogue lacks, `missing` is True for what a link names
-    and the workflow lacks. `times` is how many levels of list it runs over.
+    it, or called, which comes from `origin`. `installed` is False for a kind that the catalogue lacks, `missing`
+    is True for what a link names and the workflow lacks. `times` is how many levels of list it runs over.
     """
 
     role: Role
@@ -53,6 +64,7 @@ class Box:
     disabled: bool = False
     times: int = 0
     inside: Workflow | None = None
+    origin: Origin = Origin()
 
     @property
     def family(self) -> str:

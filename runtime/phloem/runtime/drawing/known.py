@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from phloem.runtime.bodies import used_inputs
+from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.checks import CheckedNode, check
-from phloem.runtime.errors import CheckError, ConfigError, NodeError
+from phloem.runtime.checked import CheckedNode
+from phloem.runtime.checks import check
+from phloem.runtime.drawing.boxes import Origin
+from phloem.runtime.errors import CheckError, ConfigError, NodeError, PermissionNeeded
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import Port, Ports, PortType
-from phloem.runtime.workflow import Node, Workflow
+from phloem.runtime.workflow import Input, Node, Workflow
 
 __all__ = ["Known"]
 
@@ -21,10 +26,11 @@ class Known:
     Without a catalogue nothing is known.
     """
 
-    def __init__(self, workflow: Workflow, catalogue: Catalogue | None) -> None:
+    def __init__(self, workflow: Workflow, catalogue: Catalogue | None, origin: Origin) -> None:
         self.workflow = workflow
+        self.origin = origin
         self.kinds = _kinds_of(workflow, catalogue)
-        self._checked = _checked(workflow, catalogue, self.kinds)
+        self._checked = _checked(workflow, catalogue, self.kinds, origin)
         self._declared = {
             id: _declared(kind, workflow.nodes[id]) for id, kind in self.kinds.items() if id not in self._checked
         }
@@ -40,6 +46,32 @@ class Known:
             return self._checked[id].outputs
         routed = {"error": PortType("json")} if self.workflow.nodes[id].on_error.action == "route" else {}
         return {**self._declared[id].outputs, **routed} if id in self._declared else routed
+
+    def inside(self, id: str) -> tuple[Workflow | None, Origin]:
+        """The workflow in a node, with the inputs that it uses without declaring them, and where it lies: that of a
+        file that is called where the file may be read."""
+        node, found = self.workflow.nodes[id], self._checked.get(id)
+        if found is not None and found.body is not None and found.body.file is not None:
+            return found.body.file.workflow, Origin(found.body.file.path, self.origin.called)
+        if node.do is None:
+            return None, self.origin
+        declared, used = node.do.inputs, used_inputs(node.do)
+        if found is not None and found.body is not None:
+            known: Mapping[str, Input] = found.body.checked.workflow.inputs
+        else:
+            known = {**dict.fromkeys([*node.links, *node.set, *self._given(id)], Input(PortType("any"))), **declared}
+        inputs = {name: one for name, one in known.items() if name in declared or name in used}
+        return replace(node.do, inputs=inputs), self.origin
+
+    def _given(self, id: str) -> Iterable[str]:
+        """What the kind of a node gives its body, as far as that can be told while the workflow has problems."""
+        kind = self.kinds.get(id)
+        if kind is None or kind.nests is None:
+            return ()
+        try:
+            return kind.nests.given(self.workflow.nodes[id].set, {})
+        except NodeError:
+            return ()
 
     def maps(self, id: str) -> int:
         """How many levels of list a node runs over."""
@@ -61,13 +93,16 @@ def _found(catalogue: Catalogue, name: str) -> NodeKind | None:
         return None
 
 
-def _checked(workflow: Workflow, catalogue: Catalogue | None, kinds: Mapping[str, NodeKind]) -> dict[str, CheckedNode]:
+def _checked(
+    workflow: Workflow, catalogue: Catalogue | None, kinds: Mapping[str, NodeKind], origin: Origin
+) -> dict[str, CheckedNode]:
     """What checking finds out about each node; nothing for a workflow with problems."""
     if catalogue is None or len(kinds) < len(workflow.nodes):
         return {}
     try:
-        return check(workflow, catalogue).nodes
-    except CheckError:
+        file = None if origin.file is None else str(origin.file)
+        return check(workflow, catalogue, file=file, called=origin.called or Called.beside(origin.file)).nodes
+    except (CheckError, PermissionNeeded):
         return {}
 
 

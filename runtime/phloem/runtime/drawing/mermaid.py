@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.drawing.boxes import Box, Link, Picture
+from phloem.runtime.drawing.boxes import Box, Link, Origin, Picture
 from phloem.runtime.drawing.lettering import clean
 from phloem.runtime.drawing.picture import picture_of
 from phloem.runtime.workflow import Workflow
@@ -39,13 +40,13 @@ _BLOCK: Final = re.compile(r"[-+=#>|\[]|[0-9]+[.)]|:")
 """What would begin a list, a heading, a quotation, a table or a reference at the beginning of a line."""
 
 
-def as_mermaid(workflow: Workflow, catalogue: Catalogue | None = None) -> str:
+def as_mermaid(workflow: Workflow, catalogue: Catalogue | None = None, *, file: Path | None = None) -> str:
     """The workflow as the text of a Mermaid `flowchart LR`; no line end at the end.
 
     Inputs and outputs have round ends. A link is named by its ports where a node has several. Pages draw
     no more than 500 links, unless they are set up for more.
     """
-    picture = picture_of(workflow, catalogue)
+    picture = picture_of(workflow, catalogue, Origin(file))
     return "\n".join(_lines(picture))
 
 

@@ -12,11 +12,10 @@ from typing import Final
 
 from phloem.runtime.budget import UNLIMITED, limit_words
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.drawing.boxes import Box, Link, Picture, Role, Socket
+from phloem.runtime.drawing.boxes import Box, Link, Origin, Picture, Role, Socket
 from phloem.runtime.drawing.depth import depth_of
 from phloem.runtime.drawing.known import Known
 from phloem.runtime.drawing.lettering import clean, value_text
-from phloem.runtime.errors import DocumentError
 from phloem.runtime.ports import PortType
 from phloem.runtime.workflow import INPUT, Node, Source, Workflow
 
@@ -24,25 +23,26 @@ __all__ = ["picture_of"]
 
 _NAME: Final = 100
 _VALUE: Final = 200
+_NOWHERE: Final = Origin()
 _UNUSED_OUTPUTS: Final = 4
 """A kind with more outputs than this shows only those that are used."""
 
 
-def picture_of(workflow: Workflow, catalogue: Catalogue | None = None) -> Picture:
-    """Everything about `workflow` that can be drawn.
+def picture_of(workflow: Workflow, catalogue: Catalogue | None = None, origin: Origin = _NOWHERE) -> Picture:
+    """Everything about `workflow`, which comes from `origin`, that can be drawn.
 
     With a catalogue: titles, all ports, and the types of links as checking finds them, or as the
     kinds declare them where the workflow has problems. Without: what the workflow says itself.
     """
-    return _Painter(workflow, catalogue).paint()
+    return _Painter(workflow, catalogue, origin).paint()
 
 
 class _Painter:
     """Collects boxes and links; `at` finds a box by its role and id as the file has them."""
 
-    def __init__(self, workflow: Workflow, catalogue: Catalogue | None) -> None:
+    def __init__(self, workflow: Workflow, catalogue: Catalogue | None, origin: Origin) -> None:
         self.workflow = workflow
-        self.known = Known(workflow, catalogue)
+        self.known = Known(workflow, catalogue, origin)
         self.complete = catalogue is not None
         self.boxes: list[Box] = []
         self.links: list[Link] = []
@@ -85,6 +85,7 @@ class _Painter:
 
     def node(self, id: str, node: Node) -> Box:
         kind, maps = self.known.kinds.get(id), self.known.maps(id)
+        inside, origin = self.known.inside(id)
         return Box(
             "node",
             _name(id),
@@ -97,7 +98,8 @@ class _Painter:
             installed=kind is not None or not self.complete,
             disabled=node.disabled,
             times=maps,
-            inside=_body(node),
+            inside=inside,
+            origin=origin,
         )
 
     def sources(self) -> Iterable[Source]:
@@ -177,18 +179,6 @@ class _Painter:
 
 def _name(text: str) -> str:
     return clean(text, _NAME) or "?"
-
-
-def _body(node: Node) -> Workflow | None:
-    """The workflow nested in a node; an empty one if it cannot be read."""
-    if "do" not in node.extra:
-        return None
-    from phloem.runtime.document import body
-
-    try:
-        return body(node.extra["do"])
-    except DocumentError:
-        return Workflow()
 
 
 def _flags(node: Node) -> Iterable[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.drawing.arrange import Arrangement, Join, Place, arrange
-from phloem.runtime.drawing.boxes import Box, Picture, Socket
+from phloem.runtime.drawing.boxes import Box, Origin, Picture, Socket
 from phloem.runtime.drawing.cards import PADDING, PORT, STRIPE, Card, card_of
 from phloem.runtime.drawing.lettering import cut
 from phloem.runtime.drawing.palette import LIGHT, base_of_family
@@ -32,18 +33,25 @@ _SETTING: Final = ("name", "value")
 
 
 def as_svg(
-    workflow: Workflow, catalogue: Catalogue | None = None, *, theme: Theme = "auto", keep_places: bool = True
+    workflow: Workflow,
+    catalogue: Catalogue | None = None,
+    *,
+    theme: Theme = "auto",
+    keep_places: bool = True,
+    file: Path | None = None,
 ) -> str:
     """The workflow as one SVG document that holds no script and refers to nothing outside itself.
 
     With a catalogue, cards carry the titles of their kinds and links the colours of their types.
     `auto` follows the page it is shown on, light or dark. Nodes stand where the workflow's layout puts
     them if it places every one; else, and without `keep_places`, they are arranged in layers from left to
-    right, and folded to the width of a page.
+    right, and folded to the width of a page. A node that holds a workflow, or calls one that lies beside `file`, says
+    how large that is.
     """
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"a theme is auto, light or dark, not {theme!r}")
-    return _Sheet(picture_of(workflow, catalogue), corners_of(workflow) if keep_places else None, theme).document()
+    picture = picture_of(workflow, catalogue, Origin(file))
+    return _Sheet(picture, corners_of(workflow) if keep_places else None, theme).document()
 
 
 class _Sheet:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
+from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.drawing.boxes import Box, Picture, Socket
+from phloem.runtime.drawing.boxes import Box, Origin, Picture, Socket
 from phloem.runtime.drawing.lettering import cut_cells
 from phloem.runtime.drawing.picture import picture_of
 from phloem.runtime.drawing.rail import Stop, rail, reading_order
@@ -23,17 +25,21 @@ _SIGNS: Final = {"input": "○", "node": "●", "output": "◆"}
 _APART: Final = " · "
 
 
-def as_text(workflow: Workflow, catalogue: Catalogue | None = None, *, width: int = _WIDTH) -> str:
+def as_text(
+    workflow: Workflow, catalogue: Catalogue | None = None, *, width: int = _WIDTH, file: Path | None = None
+) -> str:
     """The workflow in lines of at most `width` cells of a terminal, without colours; no line end at the end.
 
     ○ is an input of the workflow, ● a node, ◌ one that is switched off, ◆ an output. A line on the left
-    runs from each to what reads it; where too many would run side by side, there are none.
+    runs from each to what reads it; where too many would run side by side, there are none. What is nested in a
+    node, or called from beside `file`, is drawn within it.
     """
-    return "\n".join(line.rstrip() for line in _drawn(workflow, catalogue, max(width, _NARROWEST), 0))
+    origin = Origin(file, Called.beside(file))
+    return "\n".join(line.rstrip() for line in _drawn(workflow, catalogue, origin, max(width, _NARROWEST), 0))
 
 
-def _drawn(workflow: Workflow, catalogue: Catalogue | None, width: int, depth: int) -> Iterator[str]:
-    picture = picture_of(workflow, catalogue)
+def _drawn(workflow: Workflow, catalogue: Catalogue | None, origin: Origin, width: int, depth: int) -> Iterator[str]:
+    picture = picture_of(workflow, catalogue, origin)
     heading = [*_wrapped(picture.title.split(), width), *_wrapped(picture.about.split(), width)]
     yield from heading
     shown = [index for index, box in enumerate(picture.boxes) if not box.missing]
@@ -54,16 +60,16 @@ def _drawn(workflow: Workflow, catalogue: Catalogue | None, width: int, depth: i
             yield after.ljust(side) + line
         if box.inside is not None:
             before = f"{after.ljust(side)}  ┊ "
-            for line in _nested(box.inside, catalogue, width - len(before), depth + 1):
+            for line in _nested(box.inside, catalogue, box.origin, width - len(before), depth + 1):
                 yield before + line
 
 
-def _nested(inside: Workflow, catalogue: Catalogue | None, width: int, depth: int) -> Iterator[str]:
+def _nested(inside: Workflow, catalogue: Catalogue | None, origin: Origin, width: int, depth: int) -> Iterator[str]:
     """The workflow in a node, or where it lies too deep to be drawn, how large it is."""
     if depth > _DEEPEST or width < _NARROWEST:
         yield cut_cells(f"… {len(inside.nodes)} more inside", width)
     else:
-        yield from _drawn(inside, catalogue, width, depth)
+        yield from _drawn(inside, catalogue, origin, width, depth)
 
 
 def _railed(picture: Picture, shown: Sequence[int], lanes: int) -> tuple[list[int], list[Stop]]:

@@ -1,7 +1,7 @@
 """Connections that ask before they carry anything: the network under the http service.
 
-A name is looked up here, the gate is asked about each address found, and exactly that address is connected
-to, so nothing can change between the question and the connection. Connections are kept and used
+The gate is asked about a name before it is looked up and about each address found, and exactly that address is
+connected to, so nothing can change between the question and the connection. Connections are kept and used
 again by other requests, whose runs may have other grants: so every write asks the gate of the request that
 is writing, whoever opened the connection.
 """
@@ -17,16 +17,13 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import httpcore
+from phloem.nodes.services.outgoing import SHORTEST_ATTEMPT, Outgoing
 from phloem.runtime.errors import ServiceError
-from phloem.runtime.services import Gate
 
-__all__ = ["GatedBackend", "current_gate"]
+__all__ = ["GatedBackend", "current_exchange"]
 
-current_gate: ContextVar[Gate] = ContextVar("current_gate")
-"""The gate of the request that this task is making."""
-
-_ENOUGH_ADDRESSES: Final = 8
-_SHORTEST_ATTEMPT: Final = 3.0
+current_exchange: Final[ContextVar[Outgoing]] = ContextVar("current_exchange")
+"""The exchange that this task is making."""
 
 
 class GatedBackend(httpcore.AsyncNetworkBackend):
@@ -44,13 +41,11 @@ class GatedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """A connection to the first address of `host` that answers; ServiceError when none does."""
-        addresses = await _addresses(host, port)
-        gate = current_gate.get()
-        for address in addresses:
-            gate.connect(host, port, address)
+        exchange = current_exchange.get()
+        addresses = await _addresses(exchange, host, port)
         failure: Exception | None = None
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            wait = _SHORTEST_ATTEMPT if left > 1 else None
+            wait = SHORTEST_ATTEMPT if left > 1 else None
             try:
                 stream = await self._plain.connect_tcp(address, port, wait, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -83,10 +78,15 @@ class _GatedStream(httpcore.AsyncNetworkStream):
         self._address = address
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._inner.read(max_bytes, timeout)
+        data = await self._inner.read(max_bytes, timeout)
+        current_exchange.get().received += len(data)
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        current_gate.get().connect(self._host, self._port, self._address)
+        exchange = current_exchange.get()
+        await exchange.connect(self._host, self._port, self._address)
+        exchange.address = self._address
+        exchange.sent += len(buffer)
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -102,10 +102,9 @@ class _GatedStream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-async def _addresses(host: str, port: int) -> list[str]:
-    """The addresses that `host` has now, in the order the system prefers."""
+async def _addresses(exchange: Outgoing, host: str, port: int) -> list[str]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await exchange.addresses(host, port)
     except (OSError, UnicodeError) as error:
         again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         raise ServiceError(
@@ -113,7 +112,6 @@ async def _addresses(host: str, port: int) -> list[str]:
             hint="Check the address, and that this machine is connected to the network.",
             retryable=again,
         ) from error
-    return list(dict.fromkeys(str(one[4][0]) for one in found))[:_ENOUGH_ADDRESSES]
 
 
 def _reason(error: BaseException | None) -> str:

@@ -20,6 +20,7 @@ from phloem.runtime.services import Gate, HttpAnswer
 if TYPE_CHECKING:
     import httpcore
     import httpx
+    from phloem.nodes.services.outgoing import Outgoing
 
 __all__ = ["Http"]
 
@@ -61,8 +62,8 @@ class Http:
         request = first_request(method, url, headers, body)
         host = shown(request.url)
         try:
-            async with asyncio.timeout(timeout):
-                return await self._follow(gate, request, limit)
+            async with asyncio.timeout(timeout) as clock:
+                return await self._follow(gate, request, limit, clock)
         except TimeoutError:
             raise ServiceError(
                 f"{host} did not answer in full within {timeout:g} seconds",
@@ -76,24 +77,32 @@ class Http:
         if pool is not None:
             await pool.aclose()
 
-    async def _follow(self, gate: Gate, request: httpx.Request, limit: int) -> HttpAnswer:
-        """The answer to a request, or to the last one that it is redirected to."""
+    async def _follow(self, gate: Gate, request: httpx.Request, limit: int, clock: asyncio.Timeout) -> HttpAnswer:
+        """The answer to a request, or to the last one that it is redirected to; the gate is told of each."""
         import httpx
-        from phloem.nodes.services.http.gated import current_gate
+        from phloem.nodes.services.http.gated import current_exchange
+        from phloem.nodes.services.outgoing import Outgoing
 
-        token = current_gate.set(gate)
-        try:
-            cookies = httpx.Cookies()
-            for _ in range(MAX_REDIRECTS + 1):
-                answer = await self._exchange(request, limit, cookies)
-                if isinstance(answer, HttpAnswer):
-                    return answer
-                request = answer
-        finally:
-            current_gate.reset(token)
+        cookies = httpx.Cookies()
+        for _ in range(MAX_REDIRECTS + 1):
+            exchange = Outgoing(gate, request.method, str(request.url), clock)
+            token = current_exchange.set(exchange)
+            try:
+                answer = await self._exchange(request, limit, cookies, exchange)
+            except BaseException as error:
+                exchange.over(error)
+                raise
+            finally:
+                current_exchange.reset(token)
+            exchange.over()
+            if isinstance(answer, HttpAnswer):
+                return answer
+            request = answer
         raise ServiceError(f"{shown(request.url)} redirects more than {MAX_REDIRECTS} times in a row")
 
-    async def _exchange(self, request: httpx.Request, limit: int, cookies: httpx.Cookies) -> HttpAnswer | httpx.Request:
+    async def _exchange(
+        self, request: httpx.Request, limit: int, cookies: httpx.Cookies, exchange: Outgoing
+    ) -> HttpAnswer | httpx.Request:
         """One request over one connection: the answer, or the request to make instead."""
         import httpcore
         import httpx
@@ -106,6 +115,7 @@ class Http:
             response = await self._pool().handle_async_request(plain)
             try:
                 answer = httpx.Response(response.status, headers=response.headers, request=request)
+                exchange.status = answer.status_code
                 cookies.extract_cookies(answer)
                 if answer.status_code in _REDIRECTS and "location" in answer.headers:
                     return next_request(request, answer, cookies)

@@ -15,7 +15,7 @@ import httpx2
 from phloem.nodes.services.models.hosted import keys
 from phloem.nodes.services.models.hosted.endpoints import Endpoint
 from phloem.nodes.services.models.hosted.hiding import hidden
-from phloem.runtime.errors import InputError, NodeError, ServiceError, SettingError
+from phloem.runtime.errors import InputError, NodeError, PermissionNeeded, ServiceError, SettingError
 
 __all__ = ["NoModel", "Refused", "TryLater", "explained", "setting_refused", "told", "unreadable"]
 
@@ -40,11 +40,11 @@ class NoModel(ServiceError):
     """The server has no model of that name."""
 
 
-def explained(error: BaseException, endpoint: Endpoint) -> NodeError | None:
+def explained(error: BaseException, endpoint: Endpoint) -> NodeError | PermissionNeeded | None:
     """The error for what an SDK or the network raised; None for what neither of them raises, so a bug stays one."""
     chain = list(_chain(error))
     for one in chain:
-        if isinstance(one, NodeError):
+        if isinstance(one, NodeError | PermissionNeeded):
             return one
     status = getattr(error, "status_code", None)
     if isinstance(status, int):

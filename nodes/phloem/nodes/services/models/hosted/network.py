@@ -2,8 +2,10 @@
 
 Answers are limited in size, redirects are not followed (a key would go along to whoever is named), and packed
 answers are refused, which could unpack to anything. Hosted providers are reached through the proxy that
-HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the host: behind a company's proxy there is no
-other way. Servers on this machine are asked directly. SSL_CERT_FILE and SSL_CERT_DIR name authorities of one's own.
+HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the host: behind a company's proxy there is no other way.
+Servers on this machine are asked directly. The gate of the node that asks is asked about every name and address first,
+and exactly that address is connected to; behind a proxy only the name can be asked about. SSL_CERT_FILE and
+SSL_CERT_DIR name authorities of one's own.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from urllib.parse import urlsplit
 
 import httpx2
 from phloem.nodes.services.models.hosted.endpoints import Endpoint
+from phloem.nodes.services.outgoing import SHORTEST_ATTEMPT, Outgoing
 from phloem.runtime.errors import ConfigError, ServiceError
+from phloem.runtime.grants import host_of
+from phloem.runtime.services import current_gate
 
 __all__ = ["http_client", "proxy_for"]
 
@@ -42,7 +47,7 @@ def http_client(endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> httpx2
         raise ConfigError(cause, hint=hint) from None
     seconds = endpoint.seconds
     return httpx2.AsyncClient(
-        transport=_Bounded(inner, endpoint),
+        transport=_Bounded(inner, endpoint, proxy),
         timeout=httpx2.Timeout(seconds.quiet, connect=seconds.connect),
         follow_redirects=False,
         trust_env=False,
@@ -83,22 +88,53 @@ def _agent() -> str:
 class _Bounded(httpx2.AsyncBaseTransport):
     """Carries requests, and lets no answer through that is packed or becomes too large."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, endpoint: Endpoint) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, endpoint: Endpoint, proxy: str | None) -> None:
         self._inner = inner
         self._endpoint = endpoint
         self._host = endpoint.host
+        self._through = host_of(proxy or "")
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self._tidy(request.headers)
-        response = await self._inner.handle_async_request(request)
+        exchange = Outgoing(current_gate.get(), request.method, str(request.url), through=self._through)
+        exchange.sent = _size(request.headers, request.headers.get("content-length", ""))
+        try:
+            response = await self._carried(request, exchange)
+        except BaseException as error:
+            exchange.over(error)
+            raise
+        exchange.status = response.status_code
+        exchange.received = _size(response.headers)
         packed = response.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity"):
             await response.aclose()
+            exchange.over()
             raise ServiceError(f"{self._host} answered packed, which was not asked for")
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         events = response.headers.get("content-type", "").strip().lower().startswith("text/event-stream")
-        response.stream = _BoundedStream(response.stream, self._host, events)
+        response.stream = _BoundedStream(response.stream, self._host, events, exchange)
         return response
+
+    async def _carried(self, request: httpx2.Request, exchange: Outgoing) -> httpx2.Response:
+        """The answer to a request, from the first address of its host that takes it."""
+        host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
+        if self._through:
+            await exchange.lookup(host, port)
+            return await self._inner.handle_async_request(request)
+        try:
+            addresses = await exchange.addresses(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpx2.ConnectError(f"there is no host called {host}") from error
+        for address in addresses:
+            last = address == addresses[-1]
+            exchange.address = address
+            try:
+                return await self._inner.handle_async_request(_to(request, address, 0.0 if last else SHORTEST_ATTEMPT))
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                exchange.address = ""
+                if last:
+                    raise
+        raise httpx2.ConnectError(f"{host} has no address")
 
     def _tidy(self, headers: httpx2.Headers) -> None:
         """Send what the provider needs, and nothing that the SDKs add of themselves, the machine or the environment."""
@@ -114,18 +150,37 @@ class _Bounded(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+def _to(request: httpx2.Request, address: str, seconds: float = 0.0) -> httpx2.Request:
+    """The same request for one address of its host, which keeps its name in the request and in the certificate."""
+    if request.url.host == address:
+        return request
+    waits = dict(request.extensions.get("timeout", {}))
+    if seconds:
+        waits["connect"] = min(seconds, waits.get("connect") or seconds)
+    extensions = {**request.extensions, "timeout": waits, "sni_hostname": request.url.host}
+    url = request.url.copy_with(host=address)
+    return httpx2.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
+
+
+def _size(headers: httpx2.Headers, body: str = "") -> int:
+    """Bytes of the lines of a head, and of the body that it announces."""
+    return sum(len(name) + len(value) + 4 for name, value in headers.raw) + (int(body) if body.isdigit() else 0)
+
+
 class _BoundedStream(httpx2.AsyncByteStream):
     """The bytes of an answer as they come; ServiceError when they, or one event among them, are too many."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, host: str, events: bool) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, host: str, events: bool, exchange: Outgoing) -> None:
         self._inner = inner
         self._host = host
         self._events = events
+        self._exchange = exchange
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         total = event = 0
         async for chunk in self._inner:
             total += len(chunk)
+            self._exchange.received += len(chunk)
             if self._events:
                 end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"), chunk.rfind(b"\r\r"))
                 event = event + len(chunk) if end < 0 else len(chunk) - end
@@ -135,4 +190,5 @@ class _BoundedStream(httpx2.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
+        self._exchange.over()
         await self._inner.aclose()

@@ -1,4 +1,4 @@
-"""Flow kinds that light one way out of several, bring the ways together again, and stop."""
+"""Kinds that light one way out of several, bring the ways together again, and stop."""
 
 from __future__ import annotations
 

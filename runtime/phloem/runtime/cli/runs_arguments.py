@@ -1,0 +1,54 @@
+"""What `phloem runs` takes. In a module of its own, since every other command can do without it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+__all__ = ["add_runs"]
+
+_RUN = "its id, the beginning of it or of its last part, or `last`"
+
+
+def add_runs(command: argparse.ArgumentParser, parser_class: type[Any]) -> None:
+    """Add the commands of `phloem runs`."""
+    actions = command.add_subparsers(dest="action", required=True, metavar="COMMAND", parser_class=parser_class)
+
+    one = actions.add_parser("list", help="list the runs there were, the newest first")
+    one.add_argument("-n", "--most", type=_count, default=20, metavar="N", help="list at most N runs (default: 20)")
+    one.add_argument("--all", action="store_true", help="list every run")
+    one.add_argument("--json", action="store_true", help="print a JSON list")
+
+    one = actions.add_parser("show", help="tell what happened in a run")
+    _run(one)
+    one.add_argument("node", nargs="?", metavar="NODE", help="print all that this node gave")
+    one.add_argument("--all", action="store_true", help="tell of the nodes inside of other nodes too")
+    one.add_argument("--json", action="store_true", help="print one JSON object")
+
+    one = actions.add_parser("diff", help="say how two runs differ, node by node")
+    one.add_argument("before", metavar="A", help=f"a run: {_RUN}")
+    one.add_argument("after", metavar="B", help="the run to compare it with")
+    one.add_argument("--json", action="store_true", help="print one JSON object")
+
+    one = actions.add_parser("export", help="write a run into one file (.zip), to be read elsewhere")
+    _run(one)
+    one.add_argument("-o", "--output", metavar="FILE", help="the file (default: the run's id, with .zip, here)")
+
+    one = actions.add_parser("gc", help="drop old runs, and what no run needs any more")
+    one.add_argument("--older", metavar="TIME", help="drop what ended longer ago than this, such as 30d or 12h")
+    one.add_argument("--keep-size", metavar="SIZE", help="drop the oldest until the rest fits into this, such as 2GB")
+    one.add_argument("--dry-run", action="store_true", help="drop nothing, only say what would be")
+
+    one = actions.add_parser("cancel", help="stop a run, wherever it is")
+    _run(one)
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN", help=f"a run: {_RUN}")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
