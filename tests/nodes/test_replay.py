@@ -18,9 +18,12 @@ from phloem.runtime import events as e
 from phloem.runtime.engine import Engine, run_to_end
 from phloem.runtime.errors import LimitReached, NodeTimeout, NotRecorded, ServiceError
 from phloem.runtime.home import Home
+from phloem.runtime.journal import Journal
+from phloem.runtime.recording import LogKeeper, read_recording
 from phloem.runtime.runs import Result
 from phloem.runtime.workflow import Limit
 from support.hosted import Peer
+from support.journals import begun, ended
 from support.model_server import Failure, Said
 from support.web_server import Answer, page, serving
 
@@ -391,3 +394,26 @@ def test_several_runs_replay_one_recording_at_the_same_time(openai: Peer, tape: 
             await engine.close()
 
     assert [one.outputs for one in asyncio.run(many())] == [recorded.outputs] * 5
+
+
+def test_a_recorded_run_is_replayed_by_its_id_and_made_a_file(openai: Peer, tape: Tape, home: Home) -> None:
+    file = write(tape.path.parent, ASK)
+    recorded = tape.record(file, {"question": "Who dyed it?"}, allow=["spend=openai"])
+    openai.server.close()
+    journal = Journal(home.journal)
+    log = begun(journal, "20261121-085300-3fa9c1")
+    old = read_recording(tape.path)
+    keeper = LogKeeper(log, old.head)
+    for exchange, key, number in old.exchanges():
+        keeper.keep(exchange, key, number)
+    ended(log)
+    journal.close()
+    for name in ("last", "3fa9"):
+        assert tape.run(file, replay=name).outputs == recorded.outputs
+    copy = tape.path.with_name("copy.phloem-recording")
+    assert tape.run(file, replay="last", record=copy).outputs == recorded.outputs
+    assert [line["asked"] for line in map(json.loads, copy.read_text().splitlines()[1:])] == [
+        line["asked"] for line in tape.lines
+    ]
+    refused = tape.run(file, {"question": "Who burnt it?"}, replay="last")
+    assert "when the run 20261121-085300-3fa9c1 was recorded" in str(refused.failures["reply"])

@@ -49,6 +49,12 @@ class Scheduler:
     `hashes` are what is in the slots, and their content hashes as far as somebody asked for them.
     """
 
+    __slots__ = (
+        "_bug", "_dark", "_emit", "_ended", "_halt", "_over", "_readers", "_ready", "_run", "_stopping", "_tasks",
+        "_waiting", "_wake", "_working", "around", "cache", "depth", "failures", "hashes", "limit", "next_seq",
+        "outermost", "plan", "prefix", "resources", "scope", "status", "stopped_by", "values",
+    )  # fmt: skip
+
     def __init__(
         self,
         plan: Plan,
@@ -196,16 +202,16 @@ class Scheduler:
     async def _drain(self) -> None:
         """Start what is ready until everything has ended."""
         ready, steps, total = self._ready, self.plan.steps, len(self.plan.steps)
-        halt, wake = self._halt, self._wake
+        wake = self._wake
         assert wake is not None
         slice_end = time.perf_counter() + SLICE
-        while self._ended < total and not self._stopping and not halt.on:
-            while ready and not self._stopping and not halt.on:
+        while self._ended < total and not self._stopping:
+            while ready and not self._stopping:
                 self.begin(steps[ready.popleft()])
                 if time.perf_counter() > slice_end:
                     await asyncio.sleep(0)
                     slice_end = time.perf_counter() + SLICE
-            if self._ended < total and not self._stopping and not halt.on:
+            if self._ended < total and not self._stopping:
                 wake.clear()
                 await wake.wait()
                 slice_end = time.perf_counter() + SLICE

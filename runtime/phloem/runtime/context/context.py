@@ -35,7 +35,7 @@ class Context:
 
     `key` is the same for every attempt at the same piece of work: hand it to services that accept an
     idempotency key. `within` is the budget that the call spends from, if not one of its own. What a call gives is not
-    kept for later runs once `keeps` is False.
+    kept for later runs once `keeps` is False. `timed_out` gives the error of a node whose time is up, and None before.
     """
 
     scope: Scope

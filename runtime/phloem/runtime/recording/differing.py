@@ -90,6 +90,10 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, str, str]
         yield path, _shown(old), _shown(new)
 
 
+_BROKEN_START: Final = re.compile(r"\S*\s?")
+_BROKEN_END: Final = re.compile(r"\s?\S*\Z")
+
+
 def _texts(old: str, new: str) -> tuple[str, str]:
     """The parts of two texts that differ, with some words around them."""
     begin, end = _common(old, new)
@@ -99,7 +103,10 @@ def _texts(old: str, new: str) -> tuple[str, str]:
 def _part(text: str, begin: int, end: int) -> str:
     start, stop = max(begin - AROUND, 0), min(len(text) - end + AROUND, len(text))
     # Whole words read better.
-    start = start if start == 0 else start + len(re.match(r"\S*\s?", text[start:begin])[0])  # type: ignore[index]
+    if start:
+        start += len(_BROKEN_START.match(text[start:begin])[0])  # type: ignore[index]
+    if stop < len(text):
+        stop -= len(_BROKEN_END.search(text[len(text) - end : stop])[0])  # type: ignore[index]
     part = text[start:stop]
     cut = len(part) > LONGEST
     part = f"{part[: LONGEST - 1]}…" if cut else part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, Final, Literal, Protocol
 
 from phloem.runtime.default_models import DefaultModels
@@ -207,7 +208,7 @@ class Place:
     name: str
 
     def __str__(self) -> str:
-        return self.name if self.kind == "file" else f"the run {self.name}"
+        return PurePath(self.name).name if self.kind == "file" else f"the run {self.name}"
 
 
 class Keeper(Protocol):

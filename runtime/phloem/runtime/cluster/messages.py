@@ -1,0 +1,72 @@
+"""What goes to and fro between a run and a worker: lists of messages in the byte form of values.
+
+A message is a list that begins with a word. From the run to a worker:
+
+    value HASH BYTES            something large that calls refer to by its content hash
+    calls LOAD [CALL…]          what is to be called, for the load that the worker has begun
+    cancel CALL                 it is not wanted any more
+    answer QUESTION ERROR REF   what came of a question
+    end                         the run is over
+
+and from a worker to the run:
+
+    begin LOAD WORKER           a load has been given to this worker: what is still to be done of it?
+    value HASH BYTES
+    lacks CALL HASH             what it had seen before it no longer has
+    tell CALL METHOD [ARGUMENT…]   progress, text, prompts, what was spent, exchanges with servers
+    ask CALL QUESTION METHOD REF   something that only the run's own machine has
+    done CALL SHAPE [REF…]      what the call gave
+    failed CALL ERROR
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from phloem.runtime.codec import pack
+
+__all__ = ["Message", "Outbox"]
+
+Message = list[Any]
+
+
+class Outbox:
+    """Messages on their way, in order: what gathers while some are sent goes together with the next.
+
+    Used on one loop; `send` is given the packed list of messages, and `failed` what it raises, after which
+    nothing more is sent.
+    """
+
+    def __init__(self, send: Callable[[bytes], Awaitable[None]], failed: Callable[[Exception], None]) -> None:
+        self._send = send
+        self._failed = failed
+        self._messages: list[Message] = []
+        self._task: asyncio.Task[None] | None = None
+        self._broken = False
+
+    def put(self, *message: Any) -> None:
+        """Have a message sent."""
+        if self._broken:
+            return
+        self._messages.append(list(message))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def sent(self) -> None:
+        """Return when everything put so far has arrived, or nothing more can."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            while self._messages:
+                messages, self._messages = self._messages, []
+                await self._send(pack(messages))
+        except Exception as error:
+            self._broken = True
+            self._messages.clear()
+            self._failed(error)
+        finally:
+            self._task = None
