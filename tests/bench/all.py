@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-SCRIPTS: Final = ("engine.py", "loops.py", "journal.py", "startup.py", "articles.py", "documents.py", "forms.py", "inference.py")
+SCRIPTS: Final = (
+    "engine.py", "loops.py", "journal.py", "cluster.py", "startup.py", "articles.py", "documents.py", "forms.py",
+    "inference.py",
+)  # fmt: skip
 
 
 def main() -> int:

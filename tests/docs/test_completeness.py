@@ -104,7 +104,7 @@ def test_every_command_and_option_is_in_the_tables() -> None:
     whole = {text for action in parser()._actions for text in action.option_strings}
     for name, one in PARSERS.items():
         page = {"models": "models.md", "runs": "runs.md", "watch": "triggers.md", "schedule": "triggers.md"}.get(name)
-        shared = options_of(PARSERS["run"]) if name in ("watch", "schedule") else set()
+        shared = options_of(PARSERS["run"]) if name in ("watch", "schedule", "runs") else set()
         assert lacking(page or "workflows.md", options_of(one) - shared - {"-h", "--help"}) == []
     assert lacking("workflows.md", whole) == []
     assert lacking("workflows.md", [f"phloem {command}" for command in PARSERS]) == []
@@ -121,7 +121,7 @@ def test_no_option_in_the_docs_is_one_that_there_is_not() -> None:
 
 def test_every_exit_code_is_told() -> None:
     told = re.findall(r"^\| (\d+) \|", text_of("workflows.md"), re.MULTILINE)
-    assert told == ["0", "1", "2", "3", str(cli.INTERRUPTED)]
+    assert told == ["0", "1", "2", "3", str(cli.WAITING), str(cli.INTERRUPTED)]
     assert all(re.search(rf"\b{code}\b", README.read_text("utf-8")) for code in told)
 
 

@@ -125,7 +125,7 @@ def test_a_wait_before_another_attempt_is_interrupted(engine):
 
 def test_a_wait_for_a_place_is_interrupted(engine):
     workflow = drawn({f"n{index}": box("test.net", set={"x": index, "seconds": 5}) for index in range(40)})
-    cancelled(cancel_when(engine, workflow, e.NodeStarted, "n15", after=0.01))
+    cancelled(cancel_when(engine, workflow, e.NodeStarted, "n15", after=0.3))
     assert CALLS["test.net most"] == 16
     assert play(engine, drawn({"n": box("test.net")})).result.status == "done", "the places are free again"
 

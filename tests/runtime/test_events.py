@@ -27,8 +27,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tokens_in": st.integers(0, 9), "tokens_out": st.integers(0, 9), "error": st.text(max_size=4),
     "hint": st.none() | st.text(max_size=4), "action": st.sampled_from(["stop", "skip", "default", "route"]),
     "because": st.text(max_size=4), "attempt": st.integers(1, 3), "wait": st.floats(0, 3), "waits_for": st.text(max_size=4),
-    "status": st.sampled_from(["done", "failed", "limited", "cancelled"]), "money": st.floats(0, 9), "model": st.text(max_size=4),
-    "until": st.none() | st.floats(0, 1e10),
+    "status": st.sampled_from(["done", "failed", "limited", "cancelled", "waiting"]), "money": st.floats(0, 9), "model": st.text(max_size=4),
+    "until": st.none() | st.floats(0, 1e10), "resumed": st.booleans(), "asks": st.text(max_size=4), "takes": st.sampled_from(["", "text", "boolean"]),
+    "choices": st.lists(st.text(max_size=3), max_size=2),
 }  # fmt: skip
 TYPES = [
     e.RunStarted, e.NodeStarted, e.NodeProgress, e.NodeChunk, e.NodePrompt, e.NodeFinished, e.NodeFailed, e.NodeSkipped, e.NodeRetrying,

@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,13 +23,17 @@ from phloem.runtime.checks import CheckedWorkflow, check
 from phloem.runtime.context import Scope, Services
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.document import WorkflowFile, load
-from phloem.runtime.errors import CheckError, ConfigError, PermissionNeeded, Problem
-from phloem.runtime.events import Event
+from phloem.runtime.egress import Egress
+from phloem.runtime.errors import CheckError, ConfigError, JournalError, PermissionNeeded, Problem
+from phloem.runtime.events import Event, RunFinished
 from phloem.runtime.grants import Grant, Permissions, Rules
 from phloem.runtime.home import Home
 from phloem.runtime.inputs import input_values
+from phloem.runtime.journal import Journal, KeptRun, RunLog
+from phloem.runtime.people import People
 from phloem.runtime.plan import Plan, compile_plan
 from phloem.runtime.resources import Resources
+from phloem.runtime.resuming import Left, record_of
 from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.scheduler import Scheduler
 from phloem.runtime.settings import Settings
@@ -39,6 +44,7 @@ from phloem.runtime.words import nearest
 from phloem.runtime.workflow import Limit, Workflow
 
 if TYPE_CHECKING:
+    from phloem.runtime.cluster import Cluster
     from phloem.runtime.recording import Tape
     from phloem.runtime.tracing.tracing import Tracing
 
@@ -46,7 +52,7 @@ __all__ = ["Engine", "run", "run_to_end", "start"]
 
 
 class Engine:
-    """What the runs of one process share: the catalogue, the services, the cache, the threads.
+    """What the runs of one process share: the catalogue, the services, the cache, the journal, the threads.
 
     Everything is made from the home unless it is given. `cache` may be None: then nothing is kept.
     """
@@ -65,7 +71,10 @@ class Engine:
         self.services = services or installed_services(self.home)
         self.resources = resources or Resources()
         self.cache = Cache(self.home.cache)
+        self.journal = Journal(self.home.journal, cache=self.home.cache)
+        self._told_unkept = False
         self.threads = Threads()
+        self._clusters: dict[str, Cluster] = {}
         if tracing is not None:
             self.tracing = tracing
 
@@ -74,10 +83,16 @@ class Engine:
         """Where the spans of runs go; None if nobody asked for any."""
         return tracing_of(self.home)
 
-    def check(self, source: WorkflowFile | Workflow, options: Options | None = None) -> CheckedWorkflow:
+    def check(
+        self,
+        source: WorkflowFile | Workflow,
+        options: Options | None = None,
+        called: Mapping[Path, WorkflowFile] | None = None,
+    ) -> CheckedWorkflow:
         """The workflow resolved against the catalogue; CheckError with every problem.
 
         `options` say where files may lie that it calls, besides beside it; PermissionNeeded names what they lack.
+        `called` are such files that are known already, by their real paths.
         """
         document = WorkflowFile(source) if isinstance(source, Workflow) else source
         path = document.path
@@ -88,7 +103,7 @@ class Engine:
             place=document.marks.of,
             file=str(path) if path else None,
             store=self.home.plans,
-            called=Called(permissions),
+            called=Called(permissions, dict(called or {})),
         )
 
     def start(
@@ -104,6 +119,7 @@ class Engine:
         """
         options = options or Options()
         tape = self._tape(options)
+        cluster = self._cluster(options)
         plan = source if isinstance(source, Plan) else self.plan(source, to=options.to, options=options)
         given = inputs or {} if tape is None else tape.inputs(plan, inputs or {})
         values = input_values(plan, given)
@@ -117,6 +133,71 @@ class Engine:
         refusal = None if tape is not None and tape.replays else missing(plan, values, permissions, models)
         if refusal is not None:
             raise refusal
+        log = self._begin_log(run, given, options, models)
+        budget = _budget(plan.checked.workflow.limit, options.limit)
+        return self._launch(run, given, values, options, tape, cluster, permissions, models, budget, log, None)
+
+    def resume(self, which: str, options: Options | None = None) -> Run:
+        """A run that was left (interrupted, waiting, failed, cancelled or at its limit), gone on with on the running
+        loop: its own workflow and inputs, and the outputs of all that had finished.
+
+        It may touch what it was allowed, and what `options` allow besides; a limit of theirs takes the place of the
+        one that it had. ConfigError if there is no such run, it is done, or a process is at work on it; CheckError
+        and PermissionNeeded as from `start`.
+        """
+        asked = options or Options()
+        kept = self.journal.run(which)
+        self._check_resumable(kept)
+        left = Left.of(kept, asked)
+        options = left.options
+        tape, cluster = self._tape(options), self._cluster(options)
+        plan = self.plan(left.document, to=options.to, options=options, called=left.called)
+        plan.folder = left.folder
+        values = input_values(plan, left.inputs)
+        permissions = self.permissions(options, plan.folder, plan.checked)
+        refusal = None if tape is not None and tape.replays else missing(plan, values, permissions, left.models)
+        if refusal is not None:
+            raise refusal
+        budget = _budget(_without(plan.checked.workflow.limit, left.limit), options.limit)
+        spent = kept.summary
+        budget.read, budget.written, budget.money = spent.tokens_in, spent.tokens_out, spent.money
+        over = budget.over()
+        if over is not None:
+            raise ConfigError(f"the run {kept.id} has nothing left to spend: {over.message}", hint=over.hint)
+        run = Run(kept.id, plan, left.seed)
+        # Now it is ours, as it is at this moment.
+        kept, log = self.journal.resume(kept.id, **_heard_by(run))
+        return self._launch(
+            run, left.inputs, values, options, tape, cluster, permissions, left.models, budget, log, kept
+        )
+
+    def _check_resumable(self, kept: KeptRun) -> None:
+        """ConfigError for a run with which nobody can go on."""
+        about = kept.summary
+        if about.here:
+            raise ConfigError(
+                f"the run {kept.id} is still under way",
+                hint=f"`phloem runs answer {kept.id} NODE VALUE` answers what it asks, `phloem runs cancel` stops it.",
+            )
+        if about.status == "done":
+            raise ConfigError(f"the run {kept.id} is done", hint="There is nothing left of it to be run.")
+
+    def _launch(
+        self,
+        run: Run,
+        given: Mapping[str, Any],
+        values: Mapping[str, Any],
+        options: Options,
+        tape: Tape | None,
+        cluster: Cluster | None,
+        permissions: Permissions,
+        models: DefaultModels,
+        budget: Budget,
+        log: RunLog | None,
+        kept: KeptRun | None,
+    ) -> Run:
+        """Begin a run of which all is known; `kept` is what there is of one that goes on."""
+        plan = run.plan
         scope = Scope(
             run=run.id,
             services=self.services,
@@ -127,23 +208,90 @@ class Engine:
             pool=self.threads,
             trusted_models=models.trusted,
             keeps_model=models.asked,
-            budget=_budget(plan.checked.workflow.limit, options.limit),
+            budget=budget,
             prompts=options.prompts,
             on_written=options.on_written,
-            on_egress=options.on_egress,
+            on_egress=_both(log, options.on_egress),
+            cluster=cluster,
         )
-        if options.ask is not None:
-            file = source.path if isinstance(source, WorkflowFile) else None
-            scope.asking = Asking(options.ask, permissions, partial(self.remember, plan.checked, file))
-        if tape is not None:
-            scope.answers = tape.answers(plan, given, run.seed, models, None)
+        if log is not None:
+            scope.deadline = log.deadline
+        scope.people = People(
+            log,
+            None if log is None else partial(self.journal.answer, run.id),
+            answered=None if kept is None else kept.questions,
+            person=options.person,
+            stays=options.stays,
+        )
+        run.people = scope.people
+        try:
+            if options.ask is not None:
+                file = plan.document.path if plan.document is not None else None
+                scope.asking = Asking(options.ask, permissions, partial(self.remember, plan.checked, file))
+            if tape is not None:
+                scope.answers = tape.answers(plan, given, run.seed, models, log)
+        except BaseException as error:
+            if log is not None:
+                message = getattr(error, "message", str(error))
+                log.end(RunFinished(run.id, log.next_seq, time.time(), "failed", message=message), {})
+            raise
         if self.tracing is not None:
             scope.trace = self.tracing.begin(run.id, plan)
             run.subscribe(scope.trace.take)
         cache = self.cache if options.cache else None
-        scheduler = Scheduler(plan, values, scope=scope, emit=run.take, cache=cache, resources=self.resources)
-        run.begin(scheduler)
+        resources = self.resources if cluster is None else cluster.resources
+        before = None if kept is None else dict(kept.ended)
+        run.begin(
+            Scheduler(
+                plan, values, scope=scope, emit=run.take, cache=cache, resources=resources, log=log, before=before
+            )
+        )
         return run
+
+    def _begin_log(self, run: Run, given: Mapping[str, Any], options: Options, models: DefaultModels) -> RunLog | None:
+        """Where the run is kept; None, with a warning, where the home cannot be written."""
+        if not options.journal:
+            return None
+        record = record_of(run, given, options, models, time.time())
+        try:
+            return self.journal.begin(record, **_heard_by(run))
+        except JournalError as error:
+            if not self._told_unkept:
+                self._told_unkept = True
+                logging.getLogger("phloem").warning("warning: nothing is kept of this run: %s", error.message)
+            return None
+
+    async def cluster(self, on: str, options: Options | None = None) -> Cluster:
+        """The workers at `tcp://HOST:PORT`, or `local:N` made here, for `Options(on=…)`: one for each place, until the
+        engine is closed.
+
+        ConfigError if nothing is there, its versions are others, or the run is to be offline and it is elsewhere.
+        """
+        from phloem.runtime.cluster import Cluster, Place
+
+        offline = self.permissions(options or Options(), None).offline
+        if offline and Place.parse(on).address:
+            raise ConfigError(f"--on {on} makes a connection, and {offline} wants none", hint="Write --on local:2")
+        if on not in self._clusters:
+            self._clusters[on] = await Cluster.open(on, self.home, offline=bool(offline))
+        return self._clusters[on]
+
+    def _cluster(self, options: Options) -> Cluster | None:
+        """The cluster that a run with these options has."""
+        if not options.on:
+            return None
+        if options.record or options.replay is not None or options.ask_new:
+            raise ConfigError(
+                "a run that is recorded or replayed has no workers elsewhere", hint="Leave out --on, or the recording."
+            )
+        if isinstance(options.on, str):
+            if options.on not in self._clusters:
+                raise ConfigError(
+                    f"there is no connection to {options.on} yet",
+                    hint="Await Engine.cluster() before the run is started.",
+                )
+            return self._clusters[options.on]
+        return options.on
 
     def _tape(self, options: Options) -> Tape | None:
         """What a run with these options replays and records; None for one that does neither."""
@@ -153,9 +301,16 @@ class Engine:
 
         return Tape(options, self.home)
 
-    def plan(self, source: WorkflowFile | Workflow, *, to: str | None = None, options: Options | None = None) -> Plan:
+    def plan(
+        self,
+        source: WorkflowFile | Workflow,
+        *,
+        to: str | None = None,
+        options: Options | None = None,
+        called: Mapping[Path, WorkflowFile] | None = None,
+    ) -> Plan:
         """The plan of a workflow, whole or up to the node `to`. See check."""
-        checked = self.check(source, options)
+        checked = self.check(source, options, called)
         if to is not None and to not in checked.nodes:
             near = nearest(to, checked.nodes)
             outer = to.partition("/")[0]
@@ -164,8 +319,9 @@ class Engine:
             hint = f"Did you mean {near}?" if near else f"The nodes are {', '.join(checked.nodes)}."
             raise CheckError(Problem(f"there is no node called {to}", hint))
         plan = compile_plan(checked, to=to)
-        if isinstance(source, WorkflowFile) and source.path:
-            plan.folder = source.path.parent
+        if isinstance(source, WorkflowFile):
+            plan.document = source
+            plan.folder = source.path.parent if source.path else None
         return plan
 
     def default_models(self, workflow: Workflow, options: Options) -> DefaultModels:
@@ -259,9 +415,16 @@ class Engine:
     async def close(self) -> None:
         """Let go of models, connections, files and threads."""
         try:
+            clusters, self._clusters = self._clusters, {}
+            for cluster in clusters.values():
+                await cluster.close()
             await self.services.close()
         finally:
             self.cache.close()
+            await asyncio.to_thread(self.journal.close)
+            for notice in self.journal.notices:
+                logging.getLogger("phloem").warning("warning: %s", notice)
+            self.journal.notices.clear()
             self.threads.shutdown()
             # Not `self.tracing`: that would look for one that no run needed.
             tracing: Tracing | None = self.__dict__.get("tracing")
@@ -298,6 +461,8 @@ def run_to_end(
     async def whole() -> Result:
         own = engine or Engine()
         try:
+            if options is not None and isinstance(options.on, str) and options.on:
+                await own.cluster(options.on, options)
             started = own.start(document, inputs, options)
             started.discard_events()
             if listener is not None:
@@ -342,8 +507,43 @@ def _shared_engine() -> Engine:
     if home.path not in _engines:
         _engines[home.path] = Engine(home)
         # What was made last is still on its way to the disk when a short script ends.
+        atexit.register(_engines[home.path].journal.close)
         atexit.register(_engines[home.path].cache.close)
     return _engines[home.path]
+
+
+def _heard_by(run: Run) -> dict[str, Any]:
+    """What the journal calls, on its own thread, for a run on the running loop."""
+    loop = asyncio.get_running_loop()
+
+    def heard(call: Callable[..., None], *words: Any) -> None:
+        # A word may come when the run, and its loop, have ended.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(call, *words)
+
+    return {
+        "on_cancel": partial(heard, run.cancel),
+        "on_answer": partial(heard, run.answer),
+        "on_failure": partial(heard, run.fail),
+    }
+
+
+def _both(log: RunLog | None, listener: Callable[[Egress], None] | None) -> Callable[[Egress], None] | None:
+    """What is told of every exchange with a server."""
+    if log is None or listener is None:
+        return listener if log is None else log.egress
+
+    def tell(exchange: Egress) -> None:
+        log.egress(exchange)
+        listener(exchange)
+
+    return tell
+
+
+def _without(limit: Limit, other: Limit) -> Limit:
+    """A limit without what another one bounds."""
+    words = ("tokens", "money", "seconds")
+    return Limit(**{word: None if getattr(other, word) is not None else getattr(limit, word) for word in words})
 
 
 def _budget(written: Limit, asked: Limit) -> Budget:
@@ -359,5 +559,5 @@ def _budget(written: Limit, asked: Limit) -> Budget:
 
 
 def _new_id() -> str:
-    """An id that sorts by time: `20261121-085300-3fa9c1`."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    """An id that sorts by time: `20261121-085300-3fa9c1d2`."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"

@@ -35,7 +35,7 @@ __all__ = [
     "to_json",
 ]
 
-Status = Literal["done", "failed", "limited", "cancelled"]
+Status = Literal["done", "failed", "limited", "cancelled", "waiting"]
 
 PREVIEW_LENGTH: Final = 200
 _GIANT: Final = 4096
@@ -64,11 +64,13 @@ class Event:
 @dataclass(slots=True)
 class RunStarted(Event):
     """The run begins; `nodes` are those that may run, in an order in which they could. With the same `seed`
-    another run makes the same choices where chance decides."""
+    another run makes the same choices where chance decides. One that is `resumed` goes on where it was left: what had
+    finished then is told once more, as cached."""
 
     title: str
     nodes: list[str]
     seed: int = 0
+    resumed: bool = False
 
 
 @dataclass(slots=True)
@@ -158,11 +160,17 @@ class NodeRetrying(Event):
 @dataclass(slots=True)
 class NodeWaiting(Event):
     """The node can go on only after something outside: a person, a grant, a time. `until` is when it goes on at the
-    latest, in seconds since 1970, if that is known. What comes next of the node says that it goes on."""
+    latest, in seconds since 1970, if that is known. What comes next of the node says that it goes on.
+
+    `asks` is the question where a person is asked; `takes` is the type of the answer, and `choices`, if there are any,
+    are all that may be answered."""
 
     node: str
     waits_for: str
     until: float | None = None
+    asks: str = ""
+    takes: str = ""
+    choices: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -170,7 +178,8 @@ class RunFinished(Event):
     """The end. `outputs` are the workflow's, as JSON; null stands for one that was skipped.
 
     What was spent is that of the whole run: of results from the cache nothing, of what failed and what was
-    tried again all of it. `message` and `hint` say which limit a run stopped at that is `limited`.
+    tried again all of it. `message` and `hint` say which limit a run stopped at that is `limited`. A run that is
+    `waiting` has left off until a person answers, and can be resumed.
     """
 
     status: Status

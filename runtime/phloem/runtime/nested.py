@@ -55,6 +55,13 @@ class NestedBody:
     async def __call__(self, inputs: Mapping[str, Any], place: int | None = None) -> dict[str, Any]:
         run, self._spare = self._spare or self._scheduler(), None
         run.reset(f"{self._path}/" if place is None else f"{self._path}/{place}/")
+        self._work.bodies.add(run)
+        try:
+            return await self._given(run, inputs)
+        finally:
+            self._work.bodies.discard(run)
+
+    async def _given(self, run: Scheduler, inputs: Mapping[str, Any]) -> dict[str, Any]:
         values = run.values
         for name, slot, turn in self._inputs:
             value = inputs[name]

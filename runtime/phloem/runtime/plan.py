@@ -15,6 +15,7 @@ from typing import Any, Final
 from phloem.runtime.budget import UNLIMITED
 from phloem.runtime.checked import CheckedNode, CheckedWorkflow
 from phloem.runtime.codec import UnstorableValue, digest, pack
+from phloem.runtime.document import WorkflowFile
 from phloem.runtime.kinds import NodeKind, Runs
 from phloem.runtime.paths import paths_handed_in
 from phloem.runtime.ports import Coercion, PortType
@@ -92,7 +93,7 @@ class Plan:
     `folder` is the workflow file's, if it has one: what paths in it are relative to. `waits` and `first` are how many
     steps each step waits for, and those that wait for none. A `light` plan has nothing but calls that are made where
     they stand, so that it runs in one go; `key` is what such a plan's results depend on besides its inputs, None if
-    they are not kept.
+    they are not kept. `document` is what the plan was made of, if it is known.
     """
 
     title: str
@@ -111,6 +112,7 @@ class Plan:
     first: list[int] = field(default_factory=list)
     light: bool = False
     key: bytes | None = None
+    document: WorkflowFile | None = None
 
 
 def compile_plan(checked: CheckedWorkflow, *, to: str | None = None) -> Plan:

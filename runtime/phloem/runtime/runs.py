@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phloem.runtime.asking import Asker
 from phloem.runtime.budget import UNLIMITED
+from phloem.runtime.cache import Stored
 from phloem.runtime.egress import Egress
-from phloem.runtime.errors import LimitReached
+from phloem.runtime.errors import JournalError, LimitReached
 from phloem.runtime.events import Event, Status
 from phloem.runtime.grants import Grant
+from phloem.runtime.journal import Question, RunLog
+from phloem.runtime.people import People, Person
 from phloem.runtime.plan import Plan
 from phloem.runtime.scheduler import Scheduler
 from phloem.runtime.workflow import Limit
+
+if TYPE_CHECKING:
+    from phloem.runtime.cluster import Cluster
 
 __all__ = ["Options", "Result", "Run"]
 
@@ -36,10 +43,16 @@ class Options:
     a server, on the loop's thread. `on_written` is called with each file that a node has written,
     on whatever thread wrote it.
 
+    `person` can be asked what nodes ask people. Where nobody can, and nothing else is left to do, a run ends as
+    `waiting` and can be resumed; one that `stays` waits for answers from elsewhere instead. With `journal` false nothing is kept
+    of the run: it cannot be looked at, answered or resumed.
+
     With `record` every answer from outside is kept: with the run, or in the file that it names. With `replay` such
     answers come from the run of that id, or from the file at that Path, and nothing outside is asked or changed; with
     `ask_new` what is not recorded is asked outside, and kept. A replay waits for nothing unless it is to keep the
     `pace` of what was recorded.
+
+    `on` is a cluster that does a part of the work: where it is, as after `--on`, or one from `Engine.cluster`.
     """
 
     allow: Iterable[Grant | str] = ()
@@ -58,6 +71,10 @@ class Options:
     replay: str | Path | None = None
     ask_new: bool = False
     pace: bool = False
+    person: Person | None = None
+    stays: bool = False
+    journal: bool = True
+    on: Cluster | str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,7 @@ class Result:
 
     `tokens_in`, `tokens_out` and `money` (US dollars) are what it spent; `limit` is the error of a run that is
     `limited`, which says where it stopped. `egress` are its exchanges with servers, where they were asked for.
+    `questions` are those that a run waits for that is `waiting`; `kept` is true if it can be resumed.
     """
 
     run: str
@@ -78,6 +96,8 @@ class Result:
     money: float = 0.0
     limit: LimitReached | None = None
     egress: tuple[Egress, ...] = ()
+    questions: tuple[Question, ...] = ()
+    kept: bool = False
 
     def raise_for_failure(self) -> Result:
         """The result itself; the first failure raised if the run failed, LimitReached if it stopped at its limit."""
@@ -102,6 +122,8 @@ class Run:
         self._arrived = asyncio.Event()
         self._scheduler: Scheduler | None = None
         self._task: asyncio.Task[Result] | None = None
+        self._log: RunLog | None = None
+        self.people: People | None = None
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Have `listener` called with every event from now on, on the loop's thread.
@@ -119,8 +141,14 @@ class Run:
         if self._scheduler is not None:
             self._scheduler.stop()
 
+    def answer(self, node: str, value: Stored) -> None:
+        """Take in an answer that was put into the journal; `phloem runs answer` and Journal.answer do that."""
+        if self.people is not None:
+            self.people.take(node, value)
+
     async def result(self) -> Result:
-        """How the run ended. Failing nodes are in the result; only a bug of ours is raised.
+        """How the run ended. Failing nodes are in the result. Raised is a bug of ours, and the JournalError of a run
+        that was stopped because nothing more could be kept of it.
 
         When the one who waits here is cancelled, so is the run; the cancellation goes on when it has ended.
         """
@@ -175,17 +203,34 @@ class Run:
         finally:
             if scheduler.scope.asking is not None:
                 await scheduler.scope.asking.close()
-            self._arrived.set()
             if scheduler.scope.answers is not None:
                 scheduler.scope.answers.close(ended)
+        await self._settle()
         seconds = time.perf_counter() - began
-        spent = scheduler.scope.budget
+        spent, people = scheduler.scope.budget, scheduler.scope.people
         return Result(
             self.id, scheduler.status, outputs, seconds, dict(scheduler.failures),
-            spent.read, spent.written, spent.money, scheduler.limit,
+            spent.read, spent.written, spent.money, scheduler.limit, (),
+            () if people is None else people.left, self._log is not None,
         )  # fmt: skip
+
+    async def _settle(self) -> None:
+        """Wait until all of the run is on disk. What it gave is there even if that cannot be."""
+        if self._log is None:
+            return
+        try:
+            await self._log.settled()
+        except JournalError as error:
+            logging.getLogger("phloem").warning("warning: the end of the run is not kept: %s", error.message)
+
+    def fail(self, error: JournalError) -> None:
+        """Stop, and have `result` raise the error: nothing more can be kept of the run."""
+        if self._scheduler is not None:
+            self._scheduler.report_bug(error)
 
     def begin(self, scheduler: Scheduler) -> None:
         """Start, on the running loop."""
         self._scheduler = scheduler
+        self._log = scheduler.log
         self._task = asyncio.get_running_loop().create_task(self._drive(scheduler))
+        self._task.add_done_callback(lambda _: self._arrived.set())

@@ -4,24 +4,30 @@ There are no layers and no barriers. Pure functions run right here, for at most 
 before everything else gets its turn; the rest run as tasks (see `work`). A value is dropped after its
 last reader. The workflow nested in a node is run by a scheduler of its own (see `nested`), whose events are those
 of the one run, with ids that are paths.
+
+What happens is put into the log of the run, if it has one: events as they come, and what nodes gave. Of a run that goes
+on where it was left, steps that had ended are not begun: what they gave is taken from there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
 from phloem.runtime import events as e
 from phloem.runtime.budget import Budget
-from phloem.runtime.cache import Cache, Entry, Stored, store
+from phloem.runtime.cache import INLINE_LIMIT, Cache, Entry, Stored, store
 from phloem.runtime.codec import UnstorableValue, digest, json_form
 from phloem.runtime.context import Scope
 from phloem.runtime.errors import LimitReached, NodeError, PermissionNeeded
+from phloem.runtime.journal import FinishedNode, RunLog
 from phloem.runtime.plan import Plan, Step
 from phloem.runtime.resources import Resources
 from phloem.runtime.values import UNLIT
@@ -33,6 +39,8 @@ SLICE: Final = 0.005
 """Seconds for which inline nodes may keep everything else on the loop waiting."""
 
 Emit = Callable[[e.Event], None]
+Before = dict[str, FinishedNode | e.NodeFailed]
+"""The steps that had ended when a run was left, by path."""
 
 GRACE: Final = 2.0
 """Seconds that interrupted tasks have to clean up."""
@@ -46,13 +54,15 @@ class Scheduler:
     """One run of one plan: of a whole workflow, or, with `around`, of one nested in the step that is worked on there.
 
     `emit` gets every event, in order, on the loop's thread. `prefix` stands before the ids of nodes. `values` and
-    `hashes` are what is in the slots, and their content hashes as far as somebody asked for them.
+    `hashes` are what is in the slots, and their content hashes as far as somebody asked for them. `log` is where all of
+    it is kept, and `before` what had ended when the run was left, from which steps are taken as they are come to.
     """
 
     __slots__ = (
-        "_bug", "_dark", "_emit", "_ended", "_halt", "_over", "_readers", "_ready", "_run", "_stopping", "_tasks",
-        "_waiting", "_wake", "_working", "around", "cache", "depth", "failures", "hashes", "limit", "next_seq",
-        "outermost", "plan", "prefix", "resources", "scope", "status", "stopped_by", "values",
+        "_before", "_bug", "_dark", "_ended", "_halt", "_large", "_log", "_looking", "_over", "_readers", "_ready",
+        "_run", "_show", "_stopping", "_tasks", "_waiting", "_wake", "_working", "around", "cache", "depth", "failures",
+        "hashes", "leaving", "limit", "log", "next_seq", "outermost", "plan", "prefix", "resources", "resumed", "scope",
+        "status", "stopped_by", "values",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +75,8 @@ class Scheduler:
         cache: Cache | None,
         resources: Resources,
         around: Work | None = None,
+        log: RunLog | None = None,
+        before: Before | None = None,
     ) -> None:
         self.plan = plan
         self.scope = scope
@@ -73,8 +85,17 @@ class Scheduler:
         self.around = around
         self.outermost: Scheduler = self if around is None else around.scheduler.outermost
         self.depth: int = 0 if around is None else around.scheduler.depth + 1
-        self.next_seq: Callable[[], int] = count().__next__ if around is None else around.scheduler.next_seq
-        self._emit = emit
+        first = 0 if log is None else log.next_seq
+        self.next_seq: Callable[[], int] = count(first).__next__ if around is None else around.scheduler.next_seq
+        self.log: RunLog | None = log if around is None else around.scheduler.log
+        self.resumed = before is not None
+        # A light body is one piece with the step around it, and is kept with that.
+        whole = around is None or not plan.light
+        self._log = self.log if whole else None
+        self._before: Before = (before or {}) if around is None else around.scheduler._before if whole else {}
+        self._show = emit
+        self.leaving = False
+        self._looking = False
         self._run = scope.run
         self._halt = scope.halt
         self.reset("")
@@ -91,6 +112,7 @@ class Scheduler:
         self.stopped_by: tuple[Step, Exception] | None = None
         self.values: list[Any] = [None] * plan.slots
         self.hashes: list[bytes | None] = [None] * plan.slots
+        self._large: dict[int, Stored] = {}
         self._dark: dict[int, str] = {}
         self._readers = plan.readers[:]
         self._waiting = plan.waits[:]
@@ -109,13 +131,19 @@ class Scheduler:
         began = time.perf_counter()
         clock = self._watch_limit()
         names = [self.plan.steps[i].id for i in self.plan.order]
-        self._emit(e.RunStarted(self._run, self.next_seq(), time.time(), self.plan.title, names, self.scope.seed))
+        self._emit(
+            e.RunStarted(
+                self._run, self.next_seq(), time.time(), self.plan.title, names, self.scope.seed, self.resumed
+            )
+        )  # fmt: skip
+        if self.scope.people is not None:
+            self.scope.people.on_change = self.look
         try:
             await self.finish()
         finally:
             if clock is not None:
                 clock.cancel()
-        if self.limit is None and self.status != "cancelled":
+        if self.limit is None and self.status not in ("cancelled", "waiting"):
             # A node that was told and went on all the same, to the end of the run.
             self.limit = self.scope.budget.over()
         if self.limit is not None:
@@ -125,12 +153,16 @@ class Scheduler:
         seconds = time.perf_counter() - began
         spent = self.scope.budget
         message, hint = (self.limit.message, self.limit.hint) if self.limit is not None else ("", None)
-        self._emit(
-            e.RunFinished(
-                self._run, self.next_seq(), time.time(), self.status, shown, seconds,
-                spent.read, spent.written, spent.money, message, hint,
-            )
+        event = e.RunFinished(
+            self._run, self.next_seq(), time.time(), self.status, shown, seconds,
+            spent.read, spent.written, spent.money, message, hint,
         )  # fmt: skip
+        if self._log is not None:
+            if self.status == "waiting":
+                self._log.leave(event)
+            else:
+                self._log.end(event, {name: _stored(value) for name, value in outputs.items()})
+        self._show(event)
         return outputs
 
     async def finish(self) -> None:
@@ -154,7 +186,10 @@ class Scheduler:
             await self._interrupt()
             self.outermost.report_bug(self._bug)
             raise self._bug
-        if self._ended < len(self.plan.steps):
+        if self._ended < len(self.plan.steps) and self.outermost.leaving:
+            self.status = "waiting"
+            await self._interrupt()
+        elif self._ended < len(self.plan.steps):
             await self.break_off()
         elif self.stopped_by is not None:
             self.status = "failed"
@@ -175,6 +210,35 @@ class Scheduler:
         """Have the run end with a bug that was met in it."""
         self._bug = self._bug or bug
         self._stop_here()
+
+    def look(self) -> None:
+        """Something has changed for those who wait: see, when all that is ready has begun, whether anything is left
+        to do but to wait for people."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        people = self.scope.people
+        if people is None or not people.wait or self._stopping or not self.rests():
+            return
+        if people.leaves:
+            people.leave()
+            self.leaving = True
+            self._stop_here()
+        else:
+            people.rest(True)
+
+    def rests(self) -> bool:
+        """True if nothing is going on here but waiting for people."""
+        working = self._working
+        return (
+            not self._ready
+            and bool(working)
+            and len(self._tasks) == len(working)
+            and all(work.rests() for work in working.values())
+        )
 
     def _watch_limit(self) -> asyncio.TimerHandle | None:
         """Have the run stop when its budget is over, or its time."""
@@ -212,6 +276,9 @@ class Scheduler:
                     await asyncio.sleep(0)
                     slice_end = time.perf_counter() + SLICE
             if self._ended < total and not self._stopping:
+                people = self.scope.people
+                if people is not None and people.wait:
+                    self.outermost.look()
                 wake.clear()
                 await wake.wait()
                 slice_end = time.perf_counter() + SLICE
@@ -247,6 +314,8 @@ class Scheduler:
             if because is not None:
                 self._skip(step, because)
                 return
+        if self._before and self._is_over(step):
+            return
         if not step.simple or step.maps:
             self._as_task(step)
             return
@@ -343,18 +412,37 @@ class Scheduler:
                 self._dark[slot] = f"{step.id} did not light it"
             elif self._readers[slot]:
                 self.values[slot] = value
+        stored: Sequence[Stored | None] | None = outcome.stored
         if key is not None and self.cache is not None:
-            self._keep(step, outcome, key, list(shown.values()), self.cache)
-        self._finished(step, outcome, shown)
+            stored = self._keep(step, outcome, key, list(shown.values()), self.cache)
+        if stored is None and self._log is not None:
+            stored = [self._stored_output(step, value, slot) for (_, slot), value in zip(step.outputs, outcome.outputs)]  # noqa: B905
+        self._finished(step, outcome, shown, stored or ())
 
-    def _keep(self, step: Step, outcome: Outcome, key: bytes, previews: list[e.Preview], cache: Cache) -> None:
+    def _keep(
+        self, step: Step, outcome: Outcome, key: bytes, previews: list[e.Preview], cache: Cache
+    ) -> list[Stored] | None:
+        """Put what a step gave into the cache; its stored form, None if it has none."""
         try:
             stored = [store(value) for value in outcome.outputs]
         except UnstorableValue:
-            return
+            return None
         for (_, slot), one in zip(step.outputs, stored, strict=True):
             self.hashes[slot] = one.hash
         cache.put(key, Entry(stored, previews, outcome.seconds))
+        return stored
+
+    def _stored_output(self, step: Step, value: Any, slot: int) -> Stored | None:
+        """The stored form of an output, None if it has none. Of a large value that is only passed on there is one."""
+        if self._large:
+            for read in step.reads:
+                if read in self._large and self.values[read] is value:
+                    self._large[slot] = self._large[read]
+                    return self._large[read]
+        found = _stored(value)
+        if found is not None and found.held > INLINE_LIMIT:
+            self._large[slot] = found
+        return found
 
     def _recalled(self, step: Step, found: Entry) -> None:
         """Take in what the cache had for a step; the values are unpacked only if someone reads them."""
@@ -367,16 +455,59 @@ class Scheduler:
                 self.values[slot] = stored
                 self.hashes[slot] = stored.hash
         outcome = Outcome((), found.seconds, True, found.tokens_in, found.tokens_out, found.money)
-        self._finished(step, outcome, shown)
+        self._finished(step, outcome, shown, found.outputs)
 
-    def _finished(self, step: Step, outcome: Outcome, shown: dict[str, e.Preview]) -> None:
-        self._emit(
-            e.NodeFinished(
-                self._run, self.next_seq(), time.time(), self.prefix + step.id, shown,
-                outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out, outcome.money,
-            )
+    def _finished(
+        self, step: Step, outcome: Outcome, shown: dict[str, e.Preview], stored: Sequence[Stored | None]
+    ) -> None:
+        event = e.NodeFinished(
+            self._run, self.next_seq(), time.time(), self.prefix + step.id, shown,
+            outcome.seconds, outcome.cached, outcome.tokens_in, outcome.tokens_out, outcome.money,
         )  # fmt: skip
+        if self._log is not None:
+            self._log.finished(event, stored)
+        self._show(event)
         self._end(step)
+
+    def _is_over(self, step: Step) -> bool:
+        """True for a step that had ended when the run was left: what came of it then holds, and is told once more."""
+        path = self.prefix + step.id
+        # Once only: what is done again, by another attempt of the step around it, is done anew.
+        found = self._before.pop(path, None)
+        if found is None:
+            return False
+        if isinstance(found, e.NodeFailed):
+            self._show(replace(found, seq=self.next_seq(), at=time.time()))
+            error = NodeError(found.message, hint=found.hint)
+            self.failures.append((step.id, error))
+            self._go_on_after(step, found.action, found.error, found.message)
+            return True
+        stored = list(found.outputs.values())
+        if list(found.outputs) != [name for name, _ in step.outputs] or not self._are_whole(step, stored):
+            logging.getLogger("phloem").warning("warning: %s runs again: what it gave can no longer be read", path)
+            return False
+        for (name, slot), one in zip(step.outputs, stored, strict=True):
+            assert one is not None
+            if found.event.outputs[name].type == "unlit":
+                self._dark[slot] = f"{step.id} did not light it"
+            elif self._readers[slot]:
+                self.values[slot] = one
+                self.hashes[slot] = one.hash
+        self._show(replace(found.event, seq=self.next_seq(), at=time.time(), cached=True))
+        self._end(step)
+        return True
+
+    def _are_whole(self, step: Step, stored: Sequence[Stored | None]) -> bool:
+        """True if all that is still to be read of these outputs can be."""
+        try:
+            for (_, slot), one in zip(step.outputs, stored, strict=True):
+                if one is None:
+                    return False
+                if self._readers[slot]:
+                    one.check()
+        except (OSError, ValueError):
+            return False
+        return True
 
     def _fail(
         self, step: Step, error: NodeError | PermissionNeeded, seconds: float, spent: Budget | None = None
@@ -387,21 +518,26 @@ class Scheduler:
             action = "limit"
             self._stop_at(error)
         cost = (spent.read, spent.written, spent.money) if spent is not None else ()
-        self._emit(
-            e.NodeFailed(
-                self._run, self.next_seq(), time.time(), self.prefix + step.id, type(error).__name__, error.message,
-                error.hint,
-                action, seconds, *cost,
-            )
+        event = e.NodeFailed(
+            self._run, self.next_seq(), time.time(), self.prefix + step.id, type(error).__name__, error.message,
+            error.hint, action, seconds, *cost,
         )  # fmt: skip
+        if self.log is not None:
+            # Of a light body too, of which nothing else is kept.
+            self.log.take(event)
+        self._show(event)
         self.failures.append((step.id, error))
+        if action in ("stop", "limit"):
+            self.stopped_by = self.stopped_by or (step, error)
+        self._go_on_after(step, action, type(error).__name__, error.message)
+
+    def _go_on_after(self, step: Step, action: str, error: str, message: str) -> None:
+        """End a step that failed: what it gives all the same is what its `on_error` says."""
         given: dict[str, Any] = {}
         if action == "default":
             given = step.on_error.default
         elif action == "route":
-            given = {"error": {"error": type(error).__name__, "message": error.message, "node": step.id}}
-        elif action in ("stop", "limit"):
-            self.stopped_by = self.stopped_by or (step, error)
+            given = {"error": {"error": error, "message": message, "node": step.id}}
         for name, slot in step.outputs:
             if name in given:
                 self.values[slot] = given[name]
@@ -422,6 +558,8 @@ class Scheduler:
             readers[slot] -= 1
             if not readers[slot]:
                 self.values[slot] = None
+                if self._large:
+                    self._large.pop(slot, None)
         for index in step.followers:
             waiting[index] -= 1
             if not waiting[index]:
@@ -471,8 +609,13 @@ class Scheduler:
 
     @property
     def emitted(self) -> Emit:
-        """What is called with each event."""
-        return self._emit
+        """What is called with each event, when it has been kept."""
+        return self._show
+
+    def _emit(self, event: e.Event) -> None:
+        if self._log is not None:
+            self._log.take(event)
+        self._show(event)
 
     def emit(self, step: Step, cls: Callable[..., e.Event], *fields: Any) -> None:
         """Emit an event about a step; one that has ended, whose thread may still be going, is not heard."""
@@ -481,3 +624,10 @@ class Scheduler:
 
     def _tell(self, cls: Callable[..., e.Event], step: Step, *fields: Any) -> None:
         self._emit(cls(self._run, self.next_seq(), time.time(), self.prefix + step.id, *fields))
+
+
+def _stored(value: Any) -> Stored | None:
+    try:
+        return store(value)
+    except UnstorableValue:
+        return None

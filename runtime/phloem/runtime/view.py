@@ -82,7 +82,7 @@ class RunView:
 
     run: str = ""
     title: str = ""
-    status: Literal["new", "running", "done", "failed", "limited", "cancelled"] = "new"
+    status: Literal["new", "running", "done", "failed", "limited", "cancelled", "waiting"] = "new"
     started: float = 0.0
     seconds: float = 0.0
     last: int = -1
@@ -150,7 +150,7 @@ class RunView:
                 node.state, node.message, node.attempts = "retrying", event.message, event.attempt + 1
                 node.text, node.fraction, node.inside = {}, None, None
             case e.NodeWaiting():
-                node.state = "asking" if event.until is None else "sleeping"
+                node.state = "asking" if event.until is None or event.asks else "sleeping"
                 node.message = event.waits_for
 
     def _apply_inside(self, outer: NodeView, event: Any) -> None:

@@ -6,14 +6,15 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from phloem.runtime import events as e
 from phloem.runtime.budget import UNLIMITED, Budget
-from phloem.runtime.cache import Cache, Entry, store
+from phloem.runtime.cache import Cache, Entry, Stored, store
+from phloem.runtime.calling import called
 from phloem.runtime.codec import UnstorableValue, digest
 from phloem.runtime.context import Context
 from phloem.runtime.disk import file_digest
@@ -28,6 +29,7 @@ from phloem.runtime.errors import (
     ServiceError,
     SettingError,
 )
+from phloem.runtime.journal import Question
 from phloem.runtime.nested import NestedBody
 from phloem.runtime.plan import Step
 from phloem.runtime.values import UNLIT
@@ -45,7 +47,7 @@ SLICE: Final = 0.005
 
 @dataclass(slots=True)
 class Outcome:
-    """What a step gave, in the order of its outputs, and what it cost."""
+    """What a step gave, in the order of its outputs, and what it cost; its stored form, if that is made already."""
 
     outputs: tuple[Any, ...]
     seconds: float = 0.0
@@ -53,6 +55,7 @@ class Outcome:
     tokens_in: int = 0
     tokens_out: int = 0
     money: float = 0.0
+    stored: Sequence[Stored] | None = None
 
 
 def as_outputs(step: Step, result: Any) -> tuple[Any, ...]:
@@ -129,6 +132,11 @@ class Work:
         self.budget = Budget(step.limit, scheduler.scope.budget)
         self._clock: asyncio.Timeout | None = None
         self._clocks: list[asyncio.Timeout] = []
+        self.bodies: set[Scheduler] = set()
+        self._calls = 0
+        self._asking = 0
+        self._stored: Sequence[Stored] | None = None
+        self._durable: asyncio.Future[None] | None = None
 
     async def outcome(self) -> Outcome:
         """What the step gives; NodeError or PermissionNeeded when it fails."""
@@ -140,7 +148,13 @@ class Work:
             self._started()
         seconds = time.perf_counter() - (self.began or began)
         cost = self.made_for if cached else (self.budget.read, self.budget.written, self.budget.money)
-        return Outcome(outputs, seconds, cached, *cost)
+        return Outcome(outputs, seconds, cached, *cost, stored=self._stored)
+
+    def rests(self) -> bool:
+        """True if every call that is under way waits for a person."""
+        if self.bodies:
+            return all(body.rests() for body in self.bodies)
+        return 0 < self._calls == self._asking
 
     async def _mapped_outputs(self) -> tuple[Any, ...]:
         if self.step.simple:
@@ -176,11 +190,11 @@ class Work:
             key = digest(b"".join((self.step.key, *self.hashes.values())))
             found = cache.get(key)
             if found is not None:
-                return self._recall(found)
+                return self._recall(found, None)
         self._started()
         outputs = await self._walk(self.inputs, self.step.maps)
         if key is not None and cache is not None:
-            _keep(cache, key, outputs, self.budget, 0.0, [])
+            self._stored = _keep(cache, key, outputs, self.budget, 0.0, [])
         return outputs
 
     async def _walk(self, inputs: dict[str, Any], depth: int) -> tuple[Any, ...]:
@@ -256,6 +270,18 @@ class Work:
 
     async def _one(self, inputs: dict[str, Any], hashes: dict[str, bytes] | None, item: str | None) -> tuple[Any, ...]:
         """One execution, or what the cache has for it."""
+        self._calls += 1
+        try:
+            return await self._executed(inputs, hashes, item)
+        finally:
+            self._calls -= 1
+            people = self.scheduler.scope.people
+            if people is not None and people.wait:
+                self.scheduler.outermost.look()
+
+    async def _executed(
+        self, inputs: dict[str, Any], hashes: dict[str, bytes] | None, item: str | None
+    ) -> tuple[Any, ...]:
         step, cache = self.step, self.scheduler.cache
         context = self._context(item)
         key = None
@@ -266,17 +292,20 @@ class Work:
             key = await self._stamped_key(context, inputs, hashes)
             found = None if key is None or answers is not None else cache.get(key)
             if found is not None and await self._still_so(found):
-                return self._recall(found)
+                return self._recall(found, item)
         began = time.perf_counter()
         outputs = await self._attempts(inputs, context, item)
         self.executed += 1
         if key is not None and cache is not None and context.keeps:
-            _keep(cache, key, outputs, context.budget, time.perf_counter() - began, context.written)
+            seconds = time.perf_counter() - began
+            stored = _keep(cache, key, outputs, context.budget, seconds, context.written)
+            self._stored = stored if item is None else None
         return outputs
 
-    def _recall(self, found: Entry) -> tuple[Any, ...]:
+    def _recall(self, found: Entry, item: str | None) -> tuple[Any, ...]:
         """What the cache has; what it cost when it was made is told, and not spent again."""
         self.recalled += 1
+        self._stored = found.outputs if item is None else None
         read, written, money = self.made_for
         self.made_for = (read + found.tokens_in, written + found.tokens_out, money + found.money)
         return tuple(one.load() for one in found.outputs)
@@ -316,7 +345,7 @@ class Work:
         return context
 
     @contextmanager
-    def _waiting(self, waits_for: str, until: float | None = None) -> Iterator[None]:
+    def _waiting(self, waits_for: str | Question, until: float | None = None) -> Iterator[None]:
         """Tell what the step waits for, and stop its clocks, and those of the steps around it, while it does."""
         works: list[Work] = [self]
         while (around := works[-1].scheduler.around) is not None:
@@ -326,14 +355,22 @@ class Work:
         clocks = [(one, when - loop.time()) for one, when in running if when is not None]
         for clock, _ in clocks:
             clock.reschedule(None)
-        self.scheduler.emit(self.step, e.NodeWaiting, waits_for, until)
+        if isinstance(waits_for, Question):
+            self._asking += 1
+            asked = (waits_for.asks, waits_for.type, list(waits_for.choices))
+            self.scheduler.emit(self.step, e.NodeWaiting, f"an answer: {waits_for.asks}", until, *asked)
+        else:
+            self.scheduler.emit(self.step, e.NodeWaiting, waits_for, until)
         try:
             yield
         finally:
+            if isinstance(waits_for, Question):
+                self._asking -= 1
             for clock, left in clocks:
                 if not clock.expired() and any(clock in work._clocks for work in works):
                     clock.reschedule(loop.time() + left)
-            self.scheduler.emit(self.step, e.NodeProgress)
+            if not self.scheduler.outermost.leaving:
+                self.scheduler.emit(self.step, e.NodeProgress)
 
     async def _stamped_key(self, context: Context, inputs: dict[str, Any], hashes: dict[str, bytes]) -> bytes | None:
         """The cache key, with what the kind's stamp says; None when this call must not be cached."""
@@ -358,9 +395,16 @@ class Work:
         assert stamp is not None
         if context.scope.answers is not None:
             context = context.aside()
-        if inspect.iscoroutinefunction(stamp):
-            return await stamp(context, inputs)
-        return await context.in_thread(stamp, context, inputs)
+        try:
+            if inspect.iscoroutinefunction(stamp):
+                return await stamp(context, inputs)
+            return await context.in_thread(stamp, context, inputs)
+        except NodeError:
+            scope = context.scope
+            if scope.cluster is None or not scope.cluster.takes(self.step, inputs, scope):
+                raise
+            # What it depends on, a model say, may be where the call goes.
+            return await scope.cluster.stamp(self.step, inputs, context)
 
     async def _still_so(self, found: Entry) -> bool:
         """True if what the cached execution wrote is still as it left it."""
@@ -391,7 +435,8 @@ class Work:
             try:
                 async with self.scheduler.resources.hold(step.resources):
                     self._started()
-                    return as_outputs(step, await self._timed(inputs, context, item))
+                    await self._before_effect(context)
+                    return as_outputs(step, await self._timed(inputs, context))
             except BaseException as error:
                 failure = as_failure(error)
                 if attempt > retry.times or not _may_pass(failure):
@@ -401,16 +446,26 @@ class Work:
             wait *= retry.backoff
         raise AssertionError("the loop returns or raises")
 
-    async def _timed(self, inputs: dict[str, Any], context: Context, item: str | None) -> Any:
+    async def _before_effect(self, context: Context) -> None:
+        """Have it on disk what led to this call, if it is one that changes something outside: once for all items."""
+        log, answers = self.scheduler.log, context.scope.answers
+        if log is None or not _changes_something(self.step) or (answers is not None and answers.replays):
+            return
+        if self._durable is None:
+            node = self.scheduler.prefix + self.step.id
+            self._durable = asyncio.ensure_future(log.before_effect(node))
+        await asyncio.shield(self._durable)
+
+    async def _timed(self, inputs: dict[str, Any], context: Context) -> Any:
         limit = self.step.timeout
         if limit is None:
-            return await self._call(inputs, context, item)
+            return await self._call(inputs, context)
         try:
             async with asyncio.timeout(limit) as clock:
                 self._clocks.append(clock)
                 context.timed_out = lambda: _too_long(limit) if clock.expired() else None
                 try:
-                    return await self._call(inputs, context, item)
+                    return await self._call(inputs, context)
                 finally:
                     self._clocks.remove(clock)
         except TimeoutError:
@@ -418,24 +473,23 @@ class Work:
                 raise _too_long(limit) from None
             raise
 
-    async def _call(self, inputs: dict[str, Any], context: Context, item: str | None) -> Any:
-        kind = self.step.kind
-        first: tuple[Any, ...] = (context,) if kind.takes_context else ()
-        if self.step.nests is not None:
-            return await kind.function(*first, NestedBody(self, self.step.nests, context), **inputs)
-        if kind.streams is not None:
-            pieces: list[Any] = []
-            async with aclosing(kind.function(*first, **inputs)) as stream:
-                async for piece in stream:
-                    pieces.append(piece)
-                    if isinstance(piece, str):
-                        context.emit_text(kind.streams, piece)
-            return "".join(pieces) if kind.outputs[kind.streams].base == "text" else pieces
-        if self.step.runs == "task":
-            return await kind.function(*first, **inputs)
-        if self.step.runs == "thread":
-            return await context.in_thread(kind.function, *first, **inputs)
-        return kind.function(*first, **inputs)
+    async def _call(self, inputs: dict[str, Any], context: Context) -> Any:
+        step, scope = self.step, self.scheduler.scope
+        if step.nests is not None:
+            first: tuple[Any, ...] = (context,) if step.kind.takes_context else ()
+            return await step.kind.function(*first, NestedBody(self, step.nests, context), **inputs)
+        if scope.cluster is not None and scope.cluster.takes(step, inputs, scope):
+            return await scope.cluster.call(step, inputs, context, self._begun_anew)
+        return await called(step.kind, step.runs, context, inputs)
+
+    def _begun_anew(self, why: str) -> None:
+        """A worker that had the step is gone, and another one begins it anew."""
+        self.scheduler.emit(self.step, e.NodeRetrying, 1, 0.0, why)
+
+
+def _changes_something(step: Step) -> bool:
+    """True for a step that may change something outside, or spend money; what only the run can tell counts as none."""
+    return step.kind.effect == "writes" or any(need.word in ("net", "spend", "run") for need in step.kind.needs)
 
 
 def _too_long(limit: float) -> NodeTimeout:
@@ -495,14 +549,16 @@ def _keep(
     spent: Budget,
     seconds: float,
     written: list[tuple[str, str, str]],
-) -> None:
+) -> list[Stored] | None:
+    """Put what was given into the cache; its stored form, None if it has none."""
     try:
         stored = [store(value) for value in outputs]
     except UnstorableValue:
-        return
+        return None
     last = {(word, where): (word, where, left) for word, where, left in written}
     previews = [e.preview(value) for value in outputs]
     cache.put(key, Entry(stored, previews, seconds, spent.read, spent.written, list(last.values()), spent.money))
+    return stored
 
 
 def _on(loop: asyncio.AbstractEventLoop) -> bool:

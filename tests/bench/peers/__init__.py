@@ -44,8 +44,10 @@ PEERS: Final = {
     for peer in (
         Peer("phloem", "ours", "phloem"),
         Peer("phloem, view folded", "ours_folded", "phloem"),
+        Peer("phloem, journal and cache", "ours_kept", "phloem"),
         Peer("phloem, async items", "ours_async", "phloem"),
         Peer("LangGraph", "langgraph_graph", "langgraph"),
+        Peer("LangGraph, SQLite", "langgraph_kept", "langgraph-checkpoint-sqlite"),
         Peer("Hamilton", "hamilton_driver", "apache-hamilton"),
         Peer("bare loop", "bare"),
     )

@@ -12,7 +12,7 @@ from langgraph.cache.memory import InMemoryCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import CachePolicy, Send
 
-__all__ = ["cached", "forget", "mapper", "runner"]
+__all__ = ["application", "cached", "forget", "mapper", "runner"]
 
 CONFIG: Any = {"recursion_limit": 1_000_000}
 BLOCKING: Any = {**CONFIG, "max_concurrency": 64}
@@ -23,10 +23,7 @@ _executed = [0]
 
 
 def runner(graph: Graph) -> Callable[[], Value]:
-    builder = _builder(graph)
-    for name, sources in graph.before.items():
-        builder.add_node(name, _node(graph, name), input_schema=_sees(name, sources))
-    app = _linked(builder, graph).compile()
+    app = application(graph)
     given, last = {"n0": None}, graph.last
     if graph.body == "wait_async":
 
@@ -37,6 +34,14 @@ def runner(graph: Graph) -> Callable[[], Value]:
         return lambda: asyncio.run(once())
     config = BLOCKING if graph.body == "wait_blocking" else CONFIG
     return lambda: app.invoke(given, config, output_keys=[last])[last]
+
+
+def application(graph: Graph, checkpointer: Any = None) -> Any:
+    """The graph, compiled."""
+    builder = _builder(graph)
+    for name, sources in graph.before.items():
+        builder.add_node(name, _node(graph, name), input_schema=_sees(name, sources))
+    return _linked(builder, graph).compile(checkpointer=checkpointer)
 
 
 def mapper(count: int) -> Callable[[], list[Value]]:

@@ -18,14 +18,18 @@ from phloem.runtime.workflow import Node, Source, Workflow
 
 from peers.ours_kinds import CATALOGUE, executed
 
-__all__ = ["cached", "drawn", "forget", "mapper", "planned", "result_of", "runner"]
+__all__ = ["cached", "drawn", "forget", "mapper", "plan_of", "planned", "result_of", "runner", "watched"]
 
 _home = tempfile.TemporaryDirectory()
 _engine = Engine(Home(Path(_home.name)), catalogue=CATALOGUE)
 
 
 def runner(graph: Graph) -> Callable[[], Value]:
-    return planned(drawn(graph), _watched)
+    return planned(drawn(graph), watched)
+
+
+def plan_of(graph: Graph) -> Plan:
+    return _engine.plan(drawn(graph))
 
 
 def mapper(count: int, kind: str = "bench.item@1") -> Callable[[], list[Value]]:
@@ -33,7 +37,7 @@ def mapper(count: int, kind: str = "bench.item@1") -> Callable[[], list[Value]]:
         "numbers": Node("bench.numbers@1", set={"count": count}),
         "item": Node(kind, links={"number": (Source("numbers", "number"),)}),
     }
-    return planned(Workflow(nodes=nodes, outputs={"last": Source("item", "json")}), _watched)
+    return planned(Workflow(nodes=nodes, outputs={"last": Source("item", "json")}), watched)
 
 
 def cached(settings: Sequence[Mapping[str, Any]]) -> Callable[[], tuple[Value, int]]:
@@ -42,7 +46,7 @@ def cached(settings: Sequence[Mapping[str, Any]]) -> Callable[[], tuple[Value, i
 
     async def once() -> tuple[Value, int]:
         executed[0] = fresh = 0
-        run = _engine.start(plan, {}, Options(cache=True))
+        run = _engine.start(plan, {}, Options(cache=True, journal=False))
         async for event in run:
             if type(event) is NodeFinished and not event.cached:
                 fresh += 1
@@ -83,7 +87,7 @@ def planned(workflow: Workflow, watch: Callable[[Run, Plan], Awaitable[None]]) -
     given: dict[str, Any] = {}
 
     async def once() -> None:
-        run = _engine.start(plan, {}, Options(cache=False))
+        run = _engine.start(plan, {}, Options(cache=False, journal=False))
         await watch(run, plan)
         given.update((await result_of(run)).outputs)
 
@@ -100,7 +104,7 @@ async def result_of(run: Run) -> Result:
     return (await run.result()).raise_for_failure()
 
 
-async def _watched(run: Run, plan: Plan) -> None:
+async def watched(run: Run, plan: Plan) -> None:
     """Take every event; their numbers must have no gap, and every node must have finished."""
     taken = finished = 0
     async for event in run:

@@ -1,7 +1,8 @@
 """The command line: `phloem run`, `check`, `show`, `fmt`, `diff`, `nodes`, `runs`, and what installed packages add.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a node, or what else was asked for,
-failed, 2 the workflow, its input, a grant or the command line is wrong, 3 a bug of ours, 130 interrupted. Each
+failed, 2 the workflow, its input, a grant or the command line is wrong, 3 a bug of ours, 4 it waits for a person,
+130 interrupted. Each
 command's own module is imported only when it is used.
 """
 
@@ -19,6 +20,7 @@ from phloem.runtime.errors import JournalError, NodeError, PhloemError, Workflow
 
 __all__ = ["main"]
 
+WAITING = 4
 INTERRUPTED = 130
 
 

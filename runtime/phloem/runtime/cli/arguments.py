@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["parser"]
+__all__ = ["add_following", "parser"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,7 +82,7 @@ def parser(arguments: Sequence[str] = ("--help",)) -> argparse.ArgumentParser:
     whole = _Parser(prog="phloem", description="Run, check and look at language-model workflows.")
     whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    _run(commands.add_parser("run", help="run a workflow and print its outputs"))
+    _run(commands.add_parser("run", help="run a workflow and print its outputs"), resumes=True)
     _watch(commands.add_parser("watch", help="run a workflow again whenever it, or a file it reads, changes"))
     _schedule(commands.add_parser("schedule", help="run workflows at set times"))
     _check(commands.add_parser("check", help="say what is wrong with workflows, what they would touch and may spend"))
@@ -91,7 +91,7 @@ def parser(arguments: Sequence[str] = ("--help",)) -> argparse.ArgumentParser:
     _diff(commands.add_parser("diff", help="say how two workflows differ, node by node"))
     _nodes(commands.add_parser("nodes", help="list the kinds of nodes there are, or explain one"))
     _grants(commands.add_parser("grants", help="list what was allowed always, or take it back"))
-    runs = commands.add_parser("runs", help="list, show, compare and stop the runs there were")
+    runs = commands.add_parser("runs", help="list, show, compare, answer, resume and stop the runs there were")
     word = next((one for one in arguments if not one.startswith("-")), "")
     if word in ("", "runs"):
         from phloem.runtime.cli.runs_arguments import add_runs
@@ -146,27 +146,44 @@ def _limit(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _run(command: argparse.ArgumentParser) -> None:
-    _file(command)
+def _run(command: argparse.ArgumentParser, *, resumes: bool = False) -> None:
+    if resumes:
+        command.add_argument("file", nargs="?", metavar="FILE", help="a workflow file (.flow.yaml or .json)")
+        command.add_argument("--resume", metavar="RUN", help="go on with a run that was left, instead of a new one")
+    else:
+        _file(command)
     command.add_argument(
         "-i", "--input", action="append", default=[], metavar="NAME=VALUE", dest="inputs",
         help="give an input its value; NAME=@FILE takes it from a file, NAME=@- from standard input",
     )  # fmt: skip
-    command.add_argument("--json", action="store_true", help="print one JSON object with all that came out")
-    command.add_argument("--events", action="store_true", help="print each event as a line of JSON while it happens")
     command.add_argument("--to", metavar="NODE", help="run only this node and what it depends on; print its outputs")
     _model(command)
+    command.add_argument(
+        "--seed", type=int, metavar="N", help="make the same choices where chance decides as another run with this seed"
+    )
+    add_following(command)
+    from phloem.runtime.cli.recording import add_recording
+
+    add_recording(command)
+
+
+def add_following(command: argparse.ArgumentParser) -> None:
+    """Add what says how a run goes on, and how it is shown, whether it is begun or resumed."""
+    command.add_argument("--json", action="store_true", help="print one JSON object with all that came out")
+    command.add_argument("--events", action="store_true", help="print each event as a line of JSON while it happens")
     _allow(command)
     command.add_argument(
-        "--no-ask", action="store_true", help="ask nobody for a grant that is missing, also on a terminal: fail"
+        "--no-ask", action="store_true", help="ask nobody anything, also on a terminal: what lacks a grant fails"
+    )
+    command.add_argument(
+        "--stay",
+        action="store_true",
+        help="wait for people's answers from elsewhere, also with nothing else left to do",
     )
     _offline(command)
     command.add_argument("--egress", action="store_true", help="tell at the end every connection that was made")
     _limit(command)
     command.add_argument("--no-cache", action="store_true", help="use no earlier result and keep none")
-    command.add_argument(
-        "--seed", type=int, metavar="N", help="make the same choices where chance decides as another run with this seed"
-    )
     command.add_argument(
         "--prompts", action="store_true", help="show the exact text of everything that is sent to a model"
     )
@@ -178,9 +195,10 @@ def _run(command: argparse.ArgumentParser) -> None:
         "--trace", default="", metavar="WHERE",
         help="trace the run with OpenTelemetry: console, otlp or file:PATH (default: what PHLOEM_TRACE says)",
     )  # fmt: skip
-    from phloem.runtime.cli.recording import add_recording
-
-    add_recording(command)
+    command.add_argument(
+        "--on", default="", metavar="WHERE",
+        help="have workers do what takes long: those of a Dask scheduler at tcp://HOST:PORT, or N of its own, local:N",
+    )  # fmt: skip
 
 
 def _watch(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Asking a person at the terminal for grants that a run lacks."""
+"""Asking a person at the terminal: for grants that a run lacks, and what its nodes ask."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from phloem.runtime.asking import Answer, Question
+from phloem.runtime.cli.answers import parse_answer
+from phloem.runtime.errors import WorkflowError
 from phloem.runtime.grants.shown import remark_on, shown_name, shown_scope
+from phloem.runtime.journal import Question as NodeQuestion
+from phloem.runtime.people import NOBODY
+from phloem.runtime.words import printable
 
-__all__ = ["AtTerminal", "question_text"]
+__all__ = ["AtTerminal", "node_question_text", "question_text"]
 
 _ANSWERS: Final[dict[str, Answer]] = {
     "y": "once", "yes": "once", "once": "once", "a": "always", "always": "always", "n": "no", "no": "no", "": "no",
@@ -29,30 +34,44 @@ LONGEST_LINE: Final = 1_000
 
 
 class AtTerminal:
-    """Implements `asking.Asker`. What draws on the terminal is `paused` while a question stands there."""
+    """Implements `asking.Asker` and `people.Person`: one question after the other. What draws on the terminal is
+    `paused` while one stands there."""
 
     def __init__(self, home: Path, paused: Callable[[], AbstractContextManager[None]]) -> None:
         self._home = home
         self._paused = paused
+        self._one_at_a_time = asyncio.Lock()
+        self._gone = False
 
     async def ask(self, questions: Sequence[Question]) -> Answer:
         text = question_text(questions, self._home)
-        with self._paused():
-            while True:
-                _forget_typed()
-                print(text, end="", file=sys.stderr, flush=True)
-                try:
-                    line = await _line()
-                except asyncio.CancelledError:
-                    print(file=sys.stderr)
-                    raise
-                if line is None:
-                    print(file=sys.stderr)
-                    return "no"
-                answer = _ANSWERS.get(line.strip().lower())
-                if answer is not None:
-                    return answer
-                text = f"Please answer {_CHOICE}: "
+        async with self._one_at_a_time:
+            with self._paused():
+                while True:
+                    line = await _typed(text)
+                    if line is None:
+                        return "no"
+                    answer = _ANSWERS.get(line.strip().lower())
+                    if answer is not None:
+                        return answer
+                    text = f"Please answer {_CHOICE}: "
+
+    async def answer(self, question: NodeQuestion) -> Any:
+        text = node_question_text(question)
+        async with self._one_at_a_time:
+            with self._paused():
+                while not self._gone:
+                    line = await _typed(text)
+                    if line is None:
+                        # The end of the input is the end of all answers.
+                        self._gone = True
+                        break
+                    try:
+                        return parse_answer(question, line.rstrip("\r\n"))
+                    except WorkflowError as error:
+                        problem = error.problems[0]
+                        text = f"{printable(problem.message)}. {problem.hint or ''}\n> "
+        return NOBODY
 
 
 def question_text(questions: Sequence[Question], home: Path | None = None) -> str:
@@ -63,11 +82,37 @@ def question_text(questions: Sequence[Question], home: Path | None = None) -> st
     return f"The workflow wants more than it may:\n{lines}\nAllow all of this? {_CHOICE}: "
 
 
+def node_question_text(question: NodeQuestion) -> str:
+    """What a person is asked by a node. The question may be a stranger's text: its lines cannot pass for ours."""
+    lines = [printable(line) for line in question.asks.splitlines() or [""]]
+    text = f"{shown_name(question.node)} asks: " + "\n  ".join(lines)
+    if question.choices:
+        text += "".join(f"\n  {number}. {printable(one)}" for number, one in enumerate(question.choices, 1))
+        return f"{text}\nA number, or the words: "
+    if question.type == "boolean":
+        return f"{text}\n[y]es or [n]o: "
+    return f"{text}\n{'' if question.type == 'text' else f'({question.type}) '}> "
+
+
 def _wish(question: Question, home: Path | None) -> str:
     word, scope = question.grant.word, question.grant.scope
     remark = remark_on(word, scope, home)
     what = f"{_WOULD[word]} {shown_scope(word, scope)}".rstrip()
     return f"{shown_name(question.node)} would {what}" + (f" ({remark})" if remark else "")
+
+
+async def _typed(text: str) -> str | None:
+    """The line that is typed after `text`; None at the end of the input."""
+    _forget_typed()
+    print(text, end="", file=sys.stderr, flush=True)
+    try:
+        line = await _line()
+    except asyncio.CancelledError:
+        print(file=sys.stderr)
+        raise
+    if line is None:
+        print(file=sys.stderr)
+    return line
 
 
 def _forget_typed() -> None:

@@ -116,7 +116,13 @@ class _Picture:
             parts.append(spent)
         if hidden > 0:
             parts.append(f"{hidden} not shown")
-        style = {"done": "green", "failed": "red", "limited": "yellow", "cancelled": "yellow"}.get(view.status, "dim")
+        style = {
+            "done": "green",
+            "failed": "red",
+            "limited": "yellow",
+            "cancelled": "yellow",
+            "waiting": "magenta",
+        }.get(view.status, "dim")
         return Text(f"{view.status}: " + ", ".join(parts), style=style)
 
 

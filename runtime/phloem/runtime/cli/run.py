@@ -6,15 +6,17 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from phloem.runtime.asking import Asker
+from phloem.runtime.cli import WAITING
 from phloem.runtime.cli.limits import parse_limits
 from phloem.runtime.cli.recording import recording_options, tell_partial
 from phloem.runtime.cli.results import print_outputs
@@ -29,13 +31,33 @@ from phloem.runtime.inputs import absolute_paths, parse_input, path_inputs
 from phloem.runtime.runs import Options, Result, Run
 from phloem.runtime.words import nearest, printable
 
-__all__ = ["at_terminal", "given_inputs", "main", "print_result", "progress", "run_on", "seal_if_offline"]
+if TYPE_CHECKING:
+    from phloem.runtime.cli.asking import AtTerminal
+
+__all__ = [
+    "at_terminal",
+    "exit_code",
+    "followed",
+    "given_inputs",
+    "main",
+    "print_result",
+    "progress",
+    "run_on",
+    "seal_if_offline",
+]
 
 INPUT_LIMIT = 200_000_000
 
 
 def main(given: argparse.Namespace) -> int:
-    """Run the file; the exit code."""
+    """Run the file, or go on with a run; the exit code."""
+    if given.resume is not None:
+        from phloem.runtime.cli.resuming import resume, settled_already
+
+        settled_already(given)
+        return resume(given, given.resume)
+    if given.file is None:
+        raise ConfigError("there is no file to run", hint="`phloem run FILE`, or `phloem run --resume RUN`.")
     if given.json and given.events:
         raise ConfigError("--json and --events are two forms of the output", hint="Give one of them.")
     if given.trace:
@@ -47,7 +69,7 @@ def main(given: argparse.Namespace) -> int:
         result = asyncio.run(_run(given, document, listen))
     print_result(given, result)
     tell_partial(given, result.status)
-    return _code(result)
+    return exit_code(result)
 
 
 def print_result(given: argparse.Namespace, result: Result) -> None:
@@ -56,11 +78,31 @@ def print_result(given: argparse.Namespace, result: Result) -> None:
         print(json.dumps(_as_json(result) | _egress_json(given, result), ensure_ascii=False))
     elif not given.events and result.status == "done":
         print_outputs(result.outputs, sys.stdout)
+    if result.status == "waiting":
+        _tell_waiting(result)
     if given.egress and not given.json:
         from phloem.runtime.cli.egress import tell_egress
 
         sys.stdout.flush()
         tell_egress(result.egress)
+
+
+def _tell_waiting(result: Result) -> None:
+    """Say what the run waits for, and what to type next."""
+    sys.stdout.flush()
+    print(f"waiting: {result.run} goes on when it is answered", file=sys.stderr)
+    for one in result.questions:
+        lines = [*one.asks.splitlines()[:3], ""]
+        print(printable(f"  {one.node} asks: {lines[0]}"), file=sys.stderr)
+        words = [shlex.quote(choice) for choice in one.choices] or _EXAMPLES.get(one.type, ["ANSWER"])
+        until = "" if one.deadline is None else time.strftime(", until %Y-%m-%d %H:%M:%S", time.localtime(one.deadline))
+        node = shlex.quote(one.node)
+        print(
+            printable(f"    phloem runs answer {result.run} {node} {'|'.join(words)} --resume{until}"), file=sys.stderr
+        )
+
+
+_EXAMPLES: Final = {"boolean": ["yes", "no"], "number": ["3"], "json": ["'{…}'"]}
 
 
 def _egress_json(given: argparse.Namespace, result: Result) -> dict[str, Any]:
@@ -101,6 +143,8 @@ async def run_on(
         allow=allow,
         offline=given.offline,
         ask=asker,
+        person=asker,
+        stays=given.stay,
         on_egress=left.append if given.egress else None,
         to=given.to,
         model=given.model,
@@ -110,8 +154,11 @@ async def run_on(
         limit=limit,
         prompts=given.prompts,
         on_written=on_written,
+        on=given.on,
         **recording_options(given),
     )
+    if options.on:
+        await engine.cluster(given.on, options)
     try:
         run = engine.start(document, inputs, options)
     except PermissionNeeded:
@@ -120,6 +167,11 @@ async def run_on(
         run = engine.start(document, inputs, options)
     # Who runs it again, as `watch` does, is not asked again.
     given.allow = list(options.allow)
+    return replace(await followed(run, listen), egress=tuple(left))
+
+
+async def followed(run: Run, listen: Callable[[Event], None]) -> Result:
+    """How a run ends, each event told to `listen`; Ctrl-C cancels it."""
     run.discard_events()
     reader_gone = False
 
@@ -136,10 +188,10 @@ async def run_on(
         result = await run.result()
     if reader_gone:
         raise BrokenPipeError
-    return replace(result, egress=tuple(left))
+    return result
 
 
-def at_terminal(engine: Engine, listen: Callable[[Event], None]) -> Asker | None:
+def at_terminal(engine: Engine, listen: Callable[[Event], None]) -> AtTerminal | None:
     """The person at the terminal, on which `listen` may be drawing; None if there is none."""
     if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
         return None
@@ -254,6 +306,16 @@ def _as_json(result: Result) -> dict[str, Any]:
         "limit": None if result.limit is None else _failure(result.limit),
         "outputs": json_form(result.outputs),
         "failures": {node: _failure(error) for node, error in result.failures.items()},
+        "questions": [
+            {
+                "node": one.node,
+                "asks": one.asks,
+                "type": one.type,
+                "choices": list(one.choices),
+                "deadline": one.deadline,
+            }
+            for one in result.questions
+        ],
     }
 
 
@@ -263,10 +325,13 @@ def _failure(error: Exception) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": message, "hint": hint}
 
 
-def _code(result: Result) -> int:
+def exit_code(result: Result) -> int:
+    """The exit code of a run that has ended like this."""
     if result.status == "cancelled":
         print("cancelled", file=sys.stderr)
         return 130
+    if result.status == "waiting":
+        return WAITING
     if result.status == "limited":
         return 1
     if result.status == "failed":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from phloem.runtime.cli.arguments import add_following
+
 __all__ = ["add_runs"]
 
 _RUN = "its id, the beginning of it or of its last part, or `last`"
@@ -38,6 +40,17 @@ def add_runs(command: argparse.ArgumentParser, parser_class: type[Any]) -> None:
     one.add_argument("--older", metavar="TIME", help="drop what ended longer ago than this, such as 30d or 12h")
     one.add_argument("--keep-size", metavar="SIZE", help="drop the oldest until the rest fits into this, such as 2GB")
     one.add_argument("--dry-run", action="store_true", help="drop nothing, only say what would be")
+
+    one = actions.add_parser("resume", help="go on with a run that was left, from where it was")
+    _run(one)
+    add_following(one)
+
+    one = actions.add_parser("answer", help="answer what a node of a run asks")
+    _run(one)
+    one.add_argument("node", metavar="NODE", help="the node that asks")
+    one.add_argument("value", metavar="VALUE", help="the answer: a text, yes or no, a choice, a number or JSON")
+    one.add_argument("--resume", action="store_true", help="go on with the run, if no process is at work on it")
+    add_following(one)
 
     one = actions.add_parser("cancel", help="stop a run, wherever it is")
     _run(one)

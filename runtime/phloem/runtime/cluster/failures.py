@@ -30,8 +30,9 @@ def packed_error(error: PhloemError, budgets: list[Budget]) -> dict[str, Any]:
     return error_data(error) or {"error": "NodeCrashed", "message": error.message, "hint": error.hint}
 
 
-def unpacked_error(data: Any, budgets: list[Budget], worker: str) -> PhloemError:
-    """The error that a worker sent; ValueError if it is none. What failed on its side names the worker."""
+def unpacked_error(data: Any, budgets: list[Budget], worker: str = "", *, wants: bool = False) -> PhloemError:
+    """The error that was sent; ValueError if it is none. What failed on the side of the `worker` names it: that is
+    every service, and every error of a node that `wants` a model of the worker's."""
     name = data.get("error") if isinstance(data, dict) else None
     if name == "LimitReached":
         return LimitReached(str(data["message"]), hint=data.get("hint"), budget=budgets[int(data["budget"])])
@@ -42,6 +43,6 @@ def unpacked_error(data: Any, budgets: list[Budget], worker: str) -> PhloemError
             str(data["message"]), flags=[str(flag) for flag in data["flags"]], hint=data.get("hint")
         )
     error = error_of(data)
-    if isinstance(error, ServiceError | NodeCrashed) or not isinstance(error, NodeError):
+    if worker and (wants or isinstance(error, ServiceError | NodeCrashed) or not isinstance(error, NodeError)):
         error.message = f"{error.message} (on the worker {worker})"
     return error

@@ -6,12 +6,15 @@ A message is a list that begins with a word. From the run to a worker:
     calls LOAD [CALL…]          what is to be called, for the load that the worker has begun
     cancel CALL                 it is not wanted any more
     answer QUESTION ERROR REF   what came of a question
+    lacks HASH                  as below
     end                         the run is over
 
 and from a worker to the run:
 
-    begin LOAD WORKER           a load has been given to this worker: what is still to be done of it?
+    from WORKER                 the first of every list: who says what follows
+    begin LOAD                  a load has been given to this worker: what is still to be done of it?
     value HASH BYTES
+    gone HASH                   what the run lacks is no longer here either
     lacks CALL HASH             what it had seen before it no longer has
     tell CALL METHOD [ARGUMENT…]   progress, text, prompts, what was spent, exchanges with servers
     ask CALL QUESTION METHOD REF   something that only the run's own machine has
@@ -23,7 +26,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from phloem.runtime.codec import pack
 
@@ -31,26 +35,36 @@ __all__ = ["Message", "Outbox"]
 
 Message = list[Any]
 
+PACE: Final = 0.02
+"""Seconds for which text that streams gathers: a list of messages costs each side about a millisecond."""
+
 
 class Outbox:
     """Messages on their way, in order: what gathers while some are sent goes together with the next.
 
-    Used on one loop; `send` is given the packed list of messages, and `failed` what it raises, after which
-    nothing more is sent.
+    Used on one loop; `send` is given the packed list of messages, begun with `head`, and `failed` what it raises, after
+    which nothing more is sent.
     """
 
-    def __init__(self, send: Callable[[bytes], Awaitable[None]], failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], Awaitable[None]], failed: Callable[[Exception], None], *head: Message
+    ) -> None:
+        self._head = head
         self._send = send
         self._failed = failed
         self._messages: list[Message] = []
         self._task: asyncio.Task[None] | None = None
         self._broken = False
+        self._urgent = asyncio.Event()
+        self._rests_until = 0.0
 
-    def put(self, *message: Any) -> None:
-        """Have a message sent."""
+    def put(self, *message: Any, patient: bool = False) -> None:
+        """Have a message sent; one that is `patient` goes with others if some went just now."""
         if self._broken:
             return
         self._messages.append(list(message))
+        if not patient:
+            self._urgent.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -60,10 +74,16 @@ class Outbox:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while self._messages:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._rests_until):
+                        await self._urgent.wait()
+                self._urgent.clear()
                 messages, self._messages = self._messages, []
-                await self._send(pack(messages))
+                await self._send(pack([*self._head, *messages]))
+                self._rests_until = clock() + PACE
         except Exception as error:
             self._broken = True
             self._messages.clear()

@@ -61,7 +61,9 @@ class Seen:
 
     def value(self, ref: Ref) -> Any:
         """The value of a reference; KeyError if it is not here."""
-        if ref[0] is not None:
-            return unpack(ref[0])
-        self._data.move_to_end(ref[1])
-        return unpack(self._data[ref[1]])
+        return unpack(ref[0] if ref[0] is not None else self.data(ref[1]))
+
+    def data(self, content: bytes) -> bytes:
+        """The bytes of a value; KeyError if it is not here."""
+        self._data.move_to_end(content)
+        return self._data[content]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
@@ -22,6 +22,8 @@ from phloem.runtime.errors import NodeTimeout, PermissionNeeded
 if TYPE_CHECKING:
     import random
     from datetime import datetime
+
+    from phloem.runtime.journal.record import Question
 
 Result = TypeVar("Result")
 
@@ -44,13 +46,16 @@ class Context:
     on_progress: Callable[[float | None, str], None] = lambda fraction, message: None
     on_text: Callable[[str, str], None] = lambda port, piece: None
     on_sent: Callable[[str, str], None] = lambda model, text: None
-    on_waiting: Callable[[str, float | None], AbstractContextManager[None]] = lambda waits_for, until: nullcontext()
+    on_waiting: Callable[[str | Question, float | None], AbstractContextManager[None]] = lambda waits_for, until: (
+        nullcontext()
+    )
     timed_out: Callable[[], NodeTimeout | None] = lambda: None
     within: InitVar[Budget | None] = None
     budget: Budget = field(init=False)
     keeps: bool = True
     written: list[tuple[str, str, str]] = field(default_factory=list)
     _random: random.Random | None = field(default=None, init=False, repr=False)
+    _questions: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self, within: Budget | None) -> None:
         self.budget = within or Budget(parent=self.scope.budget)
@@ -102,6 +107,36 @@ class Context:
         """
         answers = self.scope.answers
         return await ask() if answers is None else await answers.ask(self, call, asked, lambda meter: ask())
+
+    async def ask(
+        self, asks: str, *, type: str = "text", choices: Sequence[str] = (), timeout: float | None = None
+    ) -> Any:
+        """What a person answers: a value of the port type `type`, one of `choices` if there are any.
+
+        The run goes on with everything else meanwhile; with nothing else to do, and nobody there to be asked, it
+        leaves off, and goes on when it is resumed. NodeTimeout if nobody has answered within `timeout` seconds, which
+        go on while the run does not; ServiceError where nobody could be asked at all, InputError for an answer of
+        another type. A recording keeps the answer, and a replay asks nobody.
+        """
+        from phloem.runtime.journal.record import Question
+        from phloem.runtime.people import People
+        from phloem.runtime.ports import PortType, expect
+
+        self._questions += 1
+        number = self._questions
+        now = time.time()
+
+        async def put() -> list[Any]:
+            people = self.scope.people or People()
+            # What is asked after it has an id of its own, so that a run which goes on knows which was answered.
+            node = self.node if number == 1 else f"{self.node}#{number}"
+            deadline = None if timeout is None else now + timeout
+            return await people.ask(Question(node, asks, type, tuple(choices), deadline, now), self.on_waiting)
+
+        answer = await self.recorded("ask", {"asks": asks, "type": type, "choices": list(choices)}, put)
+        if not answer:
+            raise NodeTimeout("nobody answered in time", hint="Say what is to happen then, or give them longer.")
+        return expect(answer[0], PortType.parse(type))
 
     @property
     def cancelled(self) -> bool:

@@ -16,6 +16,8 @@ from phloem.runtime.errors import ServiceError
 from phloem.runtime.grants import Permissions
 
 if TYPE_CHECKING:
+    from phloem.runtime.cluster import Cluster
+    from phloem.runtime.people import People
     from phloem.runtime.recording.answers import Answers
     from phloem.runtime.tracing.runs import RunTrace
 
@@ -70,8 +72,9 @@ class Scope:
 
     With `answers` what nodes get from outside is recorded, or comes from a recording.
 
-    `asking` asks for grants that are missing, where somebody can be asked; `on_egress` is called with every exchange
-    with a server, on the loop's thread.
+    `people` puts questions to people. `asking` asks for grants that are missing, where somebody can be asked;
+    `on_egress` is called with every exchange with a server, on the loop's thread. `cluster` has the workers that make
+    calls for the run, if there are any.
     """
 
     run: str
@@ -90,8 +93,10 @@ class Scope:
     trace: RunTrace | None = None
     answers: Answers | None = None
     on_written: Callable[[Path], None] | None = None
+    people: People | None = None
     asking: Asking | None = None
     on_egress: Callable[[Egress], None] | None = None
+    cluster: Cluster | None = None
 
     @property
     def cancelled(self) -> bool:

@@ -31,7 +31,8 @@ class WorkflowFile:
 
     `marks.of("nodes", "read", "set", "size")` is the line and column of a thing in the text that was
     read. `warnings` are problems that do not keep the workflow from running. `form` is how the file
-    was written. `comments` are what people wrote in it, for `dump` to write again.
+    was written. `comments` are what people wrote in it, for `dump` to write again. `text` is what was read; empty for
+    a document that was not read, or was edited.
     """
 
     workflow: Workflow
@@ -40,16 +41,17 @@ class WorkflowFile:
     marks: Marks = field(default_factory=Marks, repr=False, compare=False)
     warnings: tuple[Problem, ...] = ()
     form: Form = "yaml"
+    text: str = field(default="", repr=False, compare=False)
 
     def replace(self, workflow: Workflow) -> WorkflowFile:
         """The document after an edit. Comments go with what they speak of, renamed nodes included."""
         if workflow is self.workflow or not self.comments.paths():
-            return replace(self, workflow=workflow)
+            return replace(self, workflow=workflow, text=self.text if workflow is self.workflow else "")
         from phloem.runtime.difference import renamed_everywhere
 
         old, new = workflow_data(self.workflow), workflow_data(workflow)
         comments = follow(self.comments, old, new, renamed_everywhere(self.workflow, workflow))
-        return replace(self, workflow=workflow, comments=comments)
+        return replace(self, workflow=workflow, comments=comments, text="")
 
 
 def parse(text: str | bytes, *, path: str | Path | None = None, limit: int = MOST_BYTES) -> WorkflowFile:
@@ -79,7 +81,7 @@ def parse(text: str | bytes, *, path: str | Path | None = None, limit: int = MOS
     if comments.paths():
         comments = settled(comments, workflow_data(workflow))
     where = None if path is None else Path(path)
-    return WorkflowFile(workflow, where, comments, Marks(tree, source.lines), _in_order(warnings), form)
+    return WorkflowFile(workflow, where, comments, Marks(tree, source.lines), _in_order(warnings), form, source.text)
 
 
 def dump(document: WorkflowFile | Workflow) -> str:

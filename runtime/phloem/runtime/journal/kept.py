@@ -138,6 +138,25 @@ class KeptRun:
         return found
 
     @cached_property
+    def ended(self) -> Mapping[str, FinishedNode | e.NodeFailed]:
+        """The nodes that a run which goes on need not run again, by path: those that finished, and those that failed
+        and whose `on_error` let the run go on."""
+        found: dict[str, FinishedNode | e.NodeFailed] = {}
+        for entry, _ in self._entries:
+            match entry:
+                case e.NodeFinished(node=node):
+                    found[node] = self.finished[node]
+                case e.NodeFailed(node=node, action="stop" | "limit"):
+                    found.pop(node, None)
+                case e.NodeFailed(node=node):
+                    found[node] = entry
+                case e.NodeRetrying(node=node):
+                    # What is nested in it begins anew with every attempt.
+                    for path in [one for one in found if one.startswith(f"{node}/")]:
+                        del found[path]
+        return found
+
+    @cached_property
     def outputs(self) -> Mapping[str, Stored | None]:
         """The workflow's outputs, by name; empty for a run that has not ended."""
         for entry, values in reversed(self._entries):

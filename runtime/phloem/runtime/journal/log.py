@@ -160,6 +160,16 @@ class RunLog:
         self.closed = True
         self._writer.hurry()
 
+    def leave(self, event: e.RunFinished) -> None:
+        """Keep that the run has left off until a person answers. Nothing is kept after this, and whoever resumes it
+        goes on with it, in this process too."""
+        if self.closed:
+            return
+        self.rows.append(replace(event, outputs={}))
+        self._state("UPDATE runs SET status = 'waiting', owner = '' WHERE number = :run")
+        self.closed = True
+        self._writer.hurry()
+
     async def settled(self) -> None:
         """Return when all that was put in so far is on disk, so that not even a power cut takes it; JournalError
         if it could not be written."""

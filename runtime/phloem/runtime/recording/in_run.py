@@ -13,7 +13,7 @@ from phloem.runtime.errors import ConfigError
 from phloem.runtime.journal.record import Recorded
 from phloem.runtime.recording.recording import Exchange, Head, Place, Recording
 
-__all__ = ["KeptAnswers", "Log", "LogKeeper", "recording_of"]
+__all__ = ["HEAD", "KeptAnswers", "Log", "LogKeeper", "recording_of"]
 
 HEAD: Final = "recorded with"
 """The call under which the head of a recording is kept, of no node."""

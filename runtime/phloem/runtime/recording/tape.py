@@ -10,12 +10,13 @@ from phloem.runtime.errors import ConfigError
 from phloem.runtime.inputs import path_inputs
 from phloem.runtime.recording.answers import Answers
 from phloem.runtime.recording.file import FileKeeper, read_head, read_recording
-from phloem.runtime.recording.in_run import Log, LogKeeper, recording_of
+from phloem.runtime.recording.in_run import HEAD, Log, LogKeeper, recording_of
 from phloem.runtime.recording.recording import Head, Keeper, Recording
 
 if TYPE_CHECKING:
     from phloem.runtime.default_models import DefaultModels
     from phloem.runtime.home import Home
+    from phloem.runtime.journal import Journal
     from phloem.runtime.plan import Plan
     from phloem.runtime.runs import Options
 
@@ -103,7 +104,16 @@ def _old(options: Options, home: Home) -> Recording | None:
         return read_recording(options.replay)
     from phloem.runtime.journal import Journal
 
-    return recording_of(Journal(home.journal, cache=home.cache).run(options.replay))
+    journal = Journal(home.journal, cache=home.cache)
+    return recording_of(journal.run(_last_recorded(journal) if options.replay == "last" else options.replay))
+
+
+def _last_recorded(journal: Journal) -> str:
+    """The newest run that was recorded: a replay is a run too, and does not stand before what it replays."""
+    for about in journal.runs(limit=100):
+        if any(one.call == HEAD for one in journal.run(about.id).recorded):
+            return about.id
+    return "last"
 
 
 def _portable(answers: Answers, value: Any) -> Any:
