@@ -45,3 +45,28 @@ def test_two_processes_with_many_runs_on_one_home_lose_none(home):
     assert [process.returncode for process in both] == [0, 0]
     assert len(told) == 120
     assert {one.id: one.status for one in Journal(home.journal).runs()} == dict.fromkeys(told, "done")
+
+
+@pytest.mark.slow
+def test_a_disk_that_gets_full_stops_the_run_which_goes_on_when_there_is_room(tmp_path):
+    """A limit on the size of every file stands for the full disk."""
+    (tmp_path / "files").mkdir()
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path), "RAN": str(tmp_path / "ran"), "FILES": str(tmp_path / "files"),
+    }  # fmt: skip
+    full = (
+        "import asyncio, resource, signal, sys; from support import crashing; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000));"
+        "asyncio.run(crashing.main(['begin', sys.argv[1]]))"
+    )
+    server = crashing.Counting()
+    words = [sys.executable, "-c", full, str(server.port)]
+    stopped = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
+    assert stopped.returncode == 1 and "JournalError" in stopped.stderr, stopped
+    run = stopped.stdout.split()[1]
+    again = subprocess.run(
+        [sys.executable, "-m", "support.crashing", "resume", run], capture_output=True, text=True, env=environment, timeout=60
+    )  # fmt: skip
+    server.shutdown()
+    server.server_close()
+    assert float(again.stdout.split()[-1]) == crashing.shape_of(0)[1], again.stderr

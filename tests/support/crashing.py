@@ -252,7 +252,8 @@ async def _go(run: object) -> None:
     print("ended", result.outputs["total"], flush=True)
 
 
-async def _main(words: list[str]) -> None:
+async def main(words: list[str]) -> None:
+    """Do what the process was begun for."""
     engine = Engine(Home.default(), catalogue=catalogue())
     try:
         match words:
@@ -293,4 +294,4 @@ def _memory() -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1:]))
+    asyncio.run(main(sys.argv[1:]))

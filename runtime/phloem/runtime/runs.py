@@ -205,8 +205,8 @@ class Run:
                 await scheduler.scope.asking.close()
             if scheduler.scope.answers is not None:
                 scheduler.scope.answers.close(ended)
-        await self._settle()
         seconds = time.perf_counter() - began
+        await self._settle()
         spent, people = scheduler.scope.budget, scheduler.scope.people
         return Result(
             self.id, scheduler.status, outputs, seconds, dict(scheduler.failures),
