@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
+from phloem.nodes.commands.models import bench
+from phloem.nodes.commands.models.measure import measure
 from phloem.nodes.services.models.pull.origin import Origin
 from phloem.nodes.services.models.pull.part import Part
 from phloem.runtime.cli import main
 from phloem.runtime.home import Home
+from phloem.runtime.services import Ending, Meter, ModelInfo, Request
 from phloem.runtime.settings import Settings
 from support.hub_server import FileAnswer, hub_answers
 from support.model_files import DEMO, MINILM
@@ -159,6 +165,9 @@ def test_pull_uses_the_hub_that_the_environment_names_with_the_token_that_is_kep
         (["default", "local:demo", "--unset"], 2, "two wishes"),
         (["bench", "--threads", "x"], 2, "is not a count"),
         (["bench", "--parallel", "1,1000"], 2, "more than 256"),
+        (["bench", "--prompt", "0000000001" + "9" * 20], 2, "is not a count"),
+        (["info", "nobody:" + "x" * 300], 2, "no provider called 'nobody'"),
+        (["info", "x" * 300 + ".gguf"], 2, "there is no model local:x"),
         (["key", "remove", "openai"], 2, "has no key for openai"),
         (["key", "set", "openaa"], 2, "did you mean openai?"),
         (["key", "set", "openai"], 2, "nobody can be asked"),
@@ -399,8 +408,6 @@ def test_default_takes_only_a_model_that_can_be_one(home: Home, capsys: Captured
 def test_a_key_is_stored_told_of_and_removed_and_never_shown(
     rings: dict[tuple[str, str], str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import io
-
     monkeypatch.setattr(sys, "stdin", io.StringIO("sk-very-secret\n"))
     assert models("key", "set", "openai", "-") == 0
     assert rings == {("phloem", "openai"): "sk-very-secret"}
@@ -426,6 +433,7 @@ def test_a_key_is_stored_told_of_and_removed_and_never_shown(
 def test_a_key_as_an_argument_is_refused_and_not_repeated(rings: dict[tuple[str, str], str], capsys: Captured) -> None:
     assert models("key", "set", "openai", "sk-very-secret") == 2
     assert models("key", "set", "sk-very-secret") == 2
+    assert models("key", "set", "openai", "--key=sk-very-secret") == 2
     out, err = capsys.readouterr()
     assert "history" in err
     assert "secret" not in out + err
@@ -471,6 +479,47 @@ def test_a_key_is_asked_for_on_a_terminal_and_not_shown(home: Home, tmp_path: Pa
     assert b"sk-typed" not in shown
     assert b"the key for openai is in the keyring" in shown
     assert json.loads((tmp_path / "kept").read_text()) == ["phloem", "openai", "sk-typed"]
+
+
+def test_bytes_that_are_no_text_are_no_key(
+    rings: dict[tuple[str, str], str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfes\0k\0"), "utf-8"))
+    assert models("key", "set", "openai", "-") == 2
+    assert "that is not a key" in capsys.readouterr().err
+    assert rings == {}
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"), [("gemini", "GOOGLE_API_KEY"), ("huggingface", "HF_TOKEN"), ("lab", "LAB_API_KEY")]
+)
+def test_the_variable_that_goes_before_a_stored_key_is_named(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch, provider: str, name: str
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("providers: {lab: 'http://localhost:1'}\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sk-very-secret\n"))
+    monkeypatch.setenv(name, "another-secret")
+    assert models("key", "set", provider, "-") == 0
+    err = capsys.readouterr().err
+    assert f"{name} is set too, and goes before it" in err
+    assert "secret" not in err
+
+
+def test_a_provider_whose_settings_name_a_key_has_that_one_or_none(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("providers: {openai: {key: sk-very-secret}}\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+    assert models("key", "list") == 0
+    assert "OPENAI_API_KEY" not in capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sk-other\n"))
+    assert models("key", "set", "openai", "-") == 0
+    assert models("key", "set", "sk-very-secre") == 2
+    err = capsys.readouterr().err
+    assert "names another key for openai, and that one is used" in err
+    assert "secret" not in err
 
 
 # list and info
@@ -646,6 +695,42 @@ def test_bench_compares_numbers_of_threads_and_leaves_the_settings_alone(home: H
     assert (home.path / "settings.yaml").read_text() == "models: {threads: 1, context: 256}\n"
     assert models("bench", "openai:gpt-5", "--threads", "1") == 2
     assert "no threads of ours" in capsys.readouterr().err
+
+
+def test_bench_writes_as_much_as_was_asked_where_nobody_knows_what_a_model_reads() -> None:
+    class Stranger:
+        """Says a word for each token that it may write; nobody knows how much it reads."""
+
+        def __init__(self) -> None:
+            self.most: list[int] = []
+
+        async def count(self, model: str, asked: str) -> int:
+            return len(asked.split())
+
+        async def answer(self, model: str, request: Request, meter: Meter) -> AsyncGenerator[str | Ending, None]:
+            self.most.append(request.sampling["max_tokens"])
+            meter.spend(read=len(str(request.asked).split()))
+            for _ in range(self.most[-1]):
+                meter.spend(written=1)
+                yield "word "
+            yield Ending()
+
+    info = ModelInfo(name="lab:one", provider="lab", makes="text")
+    service = Stranger()
+    measured = measure(service, info, prompt=16, write=16, parallel=(1,), rounds=1, tell=lambda words: None)  # type: ignore[arg-type]
+    _, (speed,) = asyncio.run(measured)
+    assert set(service.most) == {1, 16}
+    assert speed.write_rate is not None
+
+
+def test_bench_shows_any_name_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with bench._status("local:/tmp/[/bold]/m.gguf") as tell:
+        tell("loading")
+        time.sleep(0.2)
+    assert "[/bold]" in terminal.getvalue()
 
 
 def test_bench_of_what_is_not_there_is_told(home: Home, capsys: Captured) -> None:

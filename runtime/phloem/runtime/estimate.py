@@ -6,7 +6,7 @@ are skipped and results are kept, and more where a node is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from phloem.runtime.context import Services
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.errors import PhloemError
 from phloem.runtime.grants import LOCAL_PROVIDERS, names_server, provider_of
+from phloem.runtime.kinds import Estimate
 from phloem.runtime.services import ModelsService
 from phloem.runtime.workflow import INPUT, Limit
 
@@ -33,8 +34,9 @@ MOST_ITEMS: Final = 10_000
 class NodeEstimate:
     """What a node may spend: tokens read and written, US dollars. None is what cannot be told.
 
-    With `each` it is for one item of a list whose length only the run will tell. `more` says that what cannot be
-    told costs money too. `limit` is the node's own.
+    `model` is the one that it asks, None also where those are several. With `each` it is for one item of a list
+    whose length only the run will tell. `more` says that what cannot be told costs money too. `limit` is the
+    node's own.
     """
 
     node: str
@@ -143,14 +145,36 @@ async def _estimated(
         return NodeEstimate(node.id, None, None, None, None, each, limit=node.node.limit)
     if not calls:
         return None
-    model = calls[0].model
-    if model == "":
-        model = models.embedding if calls[0].embedding else models.text
+    by_model: dict[str | None, list[Estimate]] = {}
+    for one in calls:
+        usual = models.embedding if one.embedding else models.text
+        by_model.setdefault(usual if one.model == "" else one.model, []).append(one)
+    costs = [await _cost(model, asked, services) for model, asked in by_model.items()]
+    return NodeEstimate(
+        node.id,
+        _told(next(iter(by_model))) if len(by_model) == 1 else None,
+        _sum(one.read for one in calls),
+        _sum(one.written for one in calls),
+        _sum(money for money, _ in costs),
+        each,
+        any(more for _, more in costs),
+        node.node.limit,
+    )
+
+
+async def _cost(model: str | None, calls: list[Estimate], services: Services) -> tuple[float | None, bool]:
+    """US dollars for what is known of these calls of one model, and whether what is not known costs money too."""
     read, written = _sum(one.read for one in calls), _sum(one.written for one in calls)
     money = await _price(model, read or 0, written or 0, services)
     unknown = (MUCH if read is None else 0, MUCH if written is None else 0)
-    more = any(unknown) and bool(await _price(model, *unknown, services))
-    return NodeEstimate(node.id, model, read, written, money, each, more, node.node.limit)
+    return money, any(unknown) and bool(await _price(model, *unknown, services))
+
+
+def _told(model: str | None) -> str | None:
+    """The name of a model as a screen may show it: an address may hold a password, and is then not repeated."""
+    if model is not None and names_server(model) and {"@", "?"} & set(model.partition("#")[0]):
+        return f"{model.partition('://')[0]}://…"
+    return model
 
 
 def _known(node: CheckedNode, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,9 +233,9 @@ def _turned(value: Any, link: Joined) -> Any:
     return value if link.fit.coerce is None else link.fit.coerce(value)
 
 
-def _sum(counts: Iterator[int | None]) -> int | None:
-    total = 0
-    for one in counts:
+def _sum(amounts: Iterable[Amount | None]) -> Amount | int | None:
+    total: Amount | int = 0
+    for one in amounts:
         if one is None:
             return None
         total += one
