@@ -194,10 +194,11 @@ class HostedModels:
     async def remote(self, provider: str) -> list[ModelInfo]:
         """The models that a provider lists; none if it has no key, or does not answer within a few seconds."""
         with suppress(PhloemError, TimeoutError):
-            async with asyncio.timeout(2 * QUICK.total):
-                connection = await self._connect(f"{provider}:", quick=True)
-                from phloem.nodes.services.models.hosted.listing import models_of
+            # What is ours to load first is not the provider's time.
+            connection = await self._connect(f"{provider}:", quick=True)
+            from phloem.nodes.services.models.hosted.listing import models_of
 
+            async with asyncio.timeout(2 * QUICK.total):
                 return await models_of(connection)
         return []
 
