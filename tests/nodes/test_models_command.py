@@ -28,6 +28,7 @@ from support.model_files import DEMO, MINILM
 from support.web_server import Answer, Asked, WebServer, serving
 
 DATA = DEMO.read_bytes()
+SIZE = f"{len(DATA) / 1e6:.1f} MB"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 Captured = pytest.CaptureFixture[str]
@@ -106,8 +107,8 @@ def test_pull_names_the_model_on_stdout_and_tells_the_rest_on_stderr(
     assert models("pull", url(server)) == 0
     out, err = capsys.readouterr()
     assert out == "local:mine\n"
-    assert "fetching: 0% of 3.1 MB\n" in err
-    assert "fetching: 100% of 3.1 MB" in err
+    assert f"fetching: 0% of {SIZE}\n" in err
+    assert f"fetching: 100% of {SIZE}" in err
     assert f"SHA-256 {DIGEST}" in err
     assert (home.models / "mine.gguf").read_bytes() == DATA
     assert models("pull", url(server), "--sha256", DIGEST, "--progress", "off") == 0
@@ -206,7 +207,7 @@ def test_a_pull_that_is_stopped_goes_on_where_it_was(home: Home, number: signal.
         child = process("pull", url(server), "--name", "held")
         with child:
             assert child.stderr is not None
-            assert child.stderr.readline() == "fetching: 0% of 3.1 MB\n"
+            assert child.stderr.readline() == f"fetching: 0% of {SIZE}\n"
             part = Part(home.models, "held")
             while part.size < 1_500_000:
                 assert child.poll() is None
@@ -214,7 +215,8 @@ def test_a_pull_that_is_stopped_goes_on_where_it_was(home: Home, number: signal.
             err = child.stderr.read()
             code = child.wait(timeout=20)
         if number == signal.SIGINT:
-            assert (code, err) == (130, "paused at 49% of 3.1 MB; the same command goes on from there\n")
+            percent = 150_000_000 // len(DATA)
+            assert (code, err) == (130, f"paused at {percent}% of {SIZE}; the same command goes on from there\n")
         else:
             assert code == -number
         assert part.size == 1_500_000
@@ -338,7 +340,7 @@ def test_rm_asks_on_a_terminal(server: WebServer, home: Home, answer: bytes, cod
     os.write(owner, answer)
     _, err = child.communicate(timeout=20)
     os.close(owner)
-    assert b"Remove local:mine (3.1 MB)? [y/N]" in err
+    assert f"Remove local:mine ({SIZE})? [y/N]".encode() in err
     assert child.returncode == code
     assert (home.models / "mine.gguf").exists() is bool(code)
 
@@ -536,7 +538,7 @@ def test_list_tells_what_is_there(server: WebServer, file: FileAnswer, home: Hom
     rows = {line.split()[0]: line for line in lines[1:]}
     assert {"local:demo", "local:minilm", "local:mine"} <= rows.keys()
     assert "text" in rows["local:mine"]
-    assert "3.1 MB" in rows["local:mine"]
+    assert SIZE in rows["local:mine"]
     assert rows["local:demo"].endswith("default")
     assert rows["local:minilm"].endswith("default for vectors")
     assert "22.6 M" in rows["local:minilm"] or "22.7 M" in rows["local:minilm"]
@@ -609,7 +611,7 @@ def test_info_tells_all_of_a_file(home: Home, tmp_path: Path, capsys: Captured) 
         assert rows["architecture"] == "llama"
         assert rows["sha256"] == DIGEST
         assert rows["context"] == "1,024 tokens"
-        assert rows["vocabulary"] == "1,024"
+        assert rows["vocabulary"] == "5,120"
         assert rows["layers"] == "6" or rows["layers"].isdigit()
         assert rows["path"].endswith(".gguf")
     assert models("info", "minilm", "--json") == 0
@@ -678,7 +680,7 @@ def test_bench_measures_what_a_model_does(home: Home, capsys: Captured) -> None:
     assert minilm["runs"][0]["write_rate"] is None
     assert models("bench", *words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("local:demo  3.1 MB")
+    assert lines[0].startswith(f"local:demo  {SIZE}")
     assert lines[1].split() == ["at", "once", "prompt", "read", "tokens/s", "written", "tokens/s", "first", "token"]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
 
