@@ -41,6 +41,7 @@ def test_ask_a_page_finds_the_passage_and_answers_from_it() -> None:
     assert found["answer"] == "1785"
 
 
+@pytest.mark.slow
 def test_ask_a_page_answers_other_questions_about_it() -> None:
     found = outputs("ask-a-page", question="Where was the Jacquard loom shown?")
     assert "Jacquard loom was shown in Lyon" in found["passages"][0].text
@@ -99,6 +100,7 @@ def test_chat_with_history_sends_what_the_page_says_about_another_question() -> 
     assert reply.endswith("Question: Where was the Jacquard loom shown?<|end|><|assistant|>")
 
 
+@pytest.mark.slow
 def test_compare_documents_tells_the_like_from_the_unlike() -> None:
     breads = outputs("compare-documents")
     assert breads["similarity"] > 0.5

@@ -104,6 +104,7 @@ def test_an_ambiguous_grammar_is_read_without_trying_every_way() -> None:
         recogniser.fits("a" * 100_000 + "x")
 
 
+@pytest.mark.slow
 def test_a_grammar_reads_in_several_threads_at_once() -> None:
     source = 'root ::= "' + "a" * 2_000 + '" rest | "' + "b" * 2_000 + '" rest\nrest ::= "c"{500} [0-9]{500}'
     rules = form_of({"grammar": source}).grammar.rules

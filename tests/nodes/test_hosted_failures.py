@@ -48,6 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST", 0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_a_busy_provider_is_asked_again(peer: Peer, status: int) -> None:
     peer.server.failures += [Failure(status, failure_of(peer, "Busy"), AT_ONCE)] * 3
@@ -56,6 +57,7 @@ def test_a_busy_provider_is_asked_again(peer: Peer, status: int) -> None:
     assert peer.bill.read == 11
 
 
+@pytest.mark.slow
 def test_a_provider_that_stays_busy_is_given_up(peer: Peer) -> None:
     peer.server.failures += [Failure(503, failure_of(peer, "Busy as ever"), AT_ONCE)] * 50
     with pytest.raises(ServiceError, match=r"failed \(503\): Busy as ever") as caught:
@@ -157,6 +159,7 @@ def test_a_server_that_falls_silent(peer: Peer, impatient: None) -> None:
         peer.ask("Count")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_ends(peer: Peer) -> None:
     peer.server.model = lambda body: Said(["again "], endless=True, pause=0.01)
     provider = peer.model.partition(":")[0]

@@ -190,6 +190,7 @@ def test_what_is_wrong_is_told_with_what_to_do(
     assert not list(home.models.glob("*.gguf"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_pull_that_is_stopped_goes_on_where_it_was(home: Home, number: signal.Signals) -> None:
     """A server that sends half and waits; the signal comes while it waits."""
@@ -749,6 +750,7 @@ def test_bench_says_when_the_machine_is_busy(
     assert ("the machine is busy (load 9.0" in capsys.readouterr().err) is busy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["default"], ["info", "demo"]])
 def test_what_only_looks_loads_nothing_heavy(home: Home, words: list[str]) -> None:
     heavy = ["httpx", "llama_cpp", "numpy", "openai", "anthropic", "torch", "rich", "chromadb"]

@@ -92,6 +92,7 @@ def test_an_entry_may_name_an_object_in_a_module(tmp_path: Path, phloem: Phloem)
     assert phloem("object").stdout == "from an object\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "entry", "says"),
     [
