@@ -747,7 +747,10 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     usage = transfer.shutil.disk_usage("/")
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage._replace(free=KEPT_FREE + len(DATA) - 1))
     error = refused(at(server), folder)
-    assert f"{len(DATA) / 1e6:.1f} MB are still to come and {(KEPT_FREE + len(DATA)) / 1e6:.0f} MB are free" in error.message
+    assert (
+        f"{len(DATA) / 1e6:.1f} MB are still to come and {(KEPT_FREE + len(DATA)) / 1e6:.0f} MB are free"
+        in error.message
+    )
     assert parts_in(folder) == []
 
 
