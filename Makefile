@@ -22,7 +22,7 @@ test: check
 	$(PYTEST)
 
 quick: check
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --hypothesis-profile quick
 
 check: .venv-test/ready
 	$(TEST)/ruff check .

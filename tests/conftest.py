@@ -13,7 +13,17 @@ from hypothesis import settings
 from phloem.runtime.home import Home
 
 settings.register_profile("phloem", max_examples=100, deadline=None)
+settings.register_profile("quick", max_examples=20, deadline=None)
 settings.load_profile("phloem")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A property that asks for more examples than the rest takes its time."""
+    for item in items:
+        asked = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
+        if asked is not None and asked.max_examples > 100:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -19,13 +19,16 @@ __all__ = ["Shape", "write_model"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Width, layers, heads (`shared` of them for keys and values) and feed-forward width of a model."""
+    """Width, layers, heads (`shared` of them for keys and values) and feed-forward width of a model.
 
-    width: int = 640
-    layers: int = 10
-    heads: int = 10
-    shared: int = 5
-    inner: int = 1728
+    The shape of SmolLM2-135M, a model that people run on such machines (its config.json), unless another is given.
+    """
+
+    width: int = 576
+    layers: int = 30
+    heads: int = 9
+    shared: int = 3
+    inner: int = 1536
     context: int = 4096
     seed: int = 0
 

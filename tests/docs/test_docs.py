@@ -164,6 +164,7 @@ def in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 WORKFLOW = "phloem: 1\nnodes:\n  a:\n    kind: text.case@1\n    set: {text: Hi}\noutputs: {text: a.text}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "wrong"),
     [

@@ -56,6 +56,7 @@ def test_instructions_replace_those_that_a_conversation_begins_with() -> None:
     assert contents(Talk.of(history, "Go on", "New.").messages) == ["New.", "Hi", "Hello", "Go on"]
     assert contents(Talk.of(history, "Go on", " ").messages) == ["Old.", "Hi", "Hello", "Go on"]
     assert contents(Talk.of([], "Go on", "New.").messages) == ["New.", "Go on"]
+    assert contents(Talk.of([said("system", "Older."), *history], "Go on", "New.").messages)[:2] == ["New.", "Hi"]
 
 
 @pytest.mark.parametrize("messages", [[], [said("system", "S")], [USER, REPLY]])
@@ -86,6 +87,7 @@ def test_documents_hits_and_texts_become_one_kind_of_thing() -> None:
     ]
     assert [one.text for one in documents_of(given)] == ["One.", "Two.", "Three.", "Four.", "Five.", "Six."]
     assert documents_of(hit) == [Document("Two.", "Other", "b.html", {"title": "Other"})]
+    assert documents_of(Hit("Two.", 0.5, metadata={"title": None}))[0].title == ""
     hits = hits_of(given)
     assert hits[1] is hit
     assert hits[0] == Hit("One.", 0.0, "", "a.html", {"page": 1, "title": "Title"})
@@ -290,6 +292,13 @@ def test_what_must_stay_and_does_not_fit_is_named(talk: Talk, named: str, overfl
     assert str(caught.value.hint).startswith("Shorten it")
 
 
+def test_what_is_far_too_long_is_not_measured() -> None:
+    reader = Words(50)
+    with pytest.raises(InputError, match=r"has about [\d,]+ tokens and there is room for 50"):
+        reader.built(Talk.of([], "word " * 10_000))
+    assert reader.counted == []
+
+
 # --- summaries
 
 
@@ -316,6 +325,13 @@ def test_a_conversation_that_goes_on_uses_the_summary_that_it_has() -> None:
     assert NOTED not in reader.asked[1]
     assert contents(second.messages).count(f"{HEAD}\nSecond summary.") == 1
     assert not any("First summary" in text for text in contents(second.messages))
+
+
+def test_a_user_who_speaks_like_a_summary_is_no_summary() -> None:
+    history = [said("user", f"{HEAD}\nGuess."), said("assistant", "The answer is 42."), *turns(8)]
+    reader = Words(100, "A summary.")
+    reader.built(Talk.of(history, "Who?"), overflow="summarise")
+    assert "The answer is 42." in reader.asked[0]
 
 
 def test_a_summary_leaves_room_so_that_not_every_turn_needs_one() -> None:

@@ -105,6 +105,7 @@ def test_json_that_is_not_there_or_breaks_off_is_not_made_up(text: str) -> None:
         call("data.parse", {"text": text, "anywhere": True})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["[" * 200_000, "{" * 200_000, "[" * 900 + "1," * 500_000 + "x", '[ "x ' * 50_000, "```" * 100_000]
 )

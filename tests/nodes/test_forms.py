@@ -118,6 +118,8 @@ def test_every_pattern_that_is_understood_gives_a_grammar_that_can_be_used(patte
         ("(a$)", "an anchor inside a group", 3),
         ("a\\", "a \\ at the end", 3),
         (r"\xZZ", "\\xZZ, which is no character", 1),
+        (r"\x+1", "\\x+1, which is no character", 1),
+        ("(?<n>a)", "a group not named as in (?P<name>…)", 1),
         (r"\y", "\\y, which means nothing", 1),
         ("(" * 60 + ")" * 60, "more than 40 groups inside one another", 41),
     ],
@@ -132,10 +134,10 @@ def test_a_pattern_that_cannot_be_held_to_is_refused_with_its_place(pattern: str
 
 @pytest.mark.parametrize("pattern", ["((a{50}){50}){50}", "(" * 20 + "a" + "{1,3})" * 20, "a" * 3000])
 def test_a_pattern_that_grows_without_bound_is_refused_at_once(pattern: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SettingError, match=r"too large|at most 2,000"):
         form_of({"pattern": pattern})
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_a_set_may_be_written_in_every_usual_way() -> None:
@@ -227,10 +229,10 @@ def test_an_automaton_allows_what_its_pattern_does_and_reads_it_in_one_way(patte
     ["(a|b)*a(a|b){14}", "((a|b)?c?){0,900}", "(\\w*,?){0,900}", "(((a?b?){0,9}c?){0,9}d?){0,9}", "(x{0,30}y?){0,30}"],
 )
 def test_a_pattern_with_too_many_states_is_refused_in_a_second(pattern: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SettingError, match=r"too many ways|too large"):
         form_of({"pattern": pattern})
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 # JSON
@@ -238,9 +240,9 @@ def test_a_pattern_with_too_many_states_is_refused_in_a_second(pattern: str) -> 
 
 @given(st.lists(st.text("ab", max_size=3)), st.lists(st.text("abc", max_size=4)))
 def test_a_key_that_is_none_of_some_is_every_other(names: list[str], tried: list[str]) -> None:
-    node = spelled.key_but(names)
+    grammar = Grammar(spelled.key_but(names, "root")).ready()
     for name in tried:
-        assert allows(node, json.dumps(name)) == (name not in names)
+        assert grammar.fits(name) == (name not in names)
 
 
 @given(st.text(max_size=20))
@@ -259,7 +261,7 @@ def test_what_is_no_string_is_not_allowed(text: str) -> None:
     assert not re.fullmatch(f'"(?:{as_regex(spelled.RULES["character"])})*"', text)
 
 
-REFUSED = [
+REFUSED: list[tuple[Any, str]] = [
     ([1], "must be a JSON object"),
     ("text", "must be a JSON object"),
     ({"x": float("nan")}, "not JSON"),
@@ -270,6 +272,18 @@ REFUSED = [
     ({"minLength": -1}, "not right at"),
     ({"$ref": "https://example.org/s.json"}, "refers to 'https://example.org/s.json'"),
     ({"$ref": "#/$defs/none"}, "which it does not have"),
+    ({"not": {"$ref": "https://example.org/s.json"}}, "refers to 'https://example.org/s.json'"),
+    ({"anyOf": [{"type": "null"}, {"$ref": "#/anyOf/0000000005"}]}, "which it does not have"),
+    ({"$defs": {"a/b": {}}, "$ref": "#/$defs/a%2Fb"}, "which it does not have"),
+    ({"$ref": "#/mine/a", "mine": {"a": {"properties": [1]}}}, "not right at #/mine/a.properties"),
+    ({"$ref": "#/mine/a", "mine": {"a": {"type": 5}}}, "not right at #/mine/a.type"),
+    ({"$ref": "#/mine/a", "mine": {"a": {"not": {"pattern": "(?=a)"}}}}, "a lookahead"),
+    ({"$schema": "http://json-schema.org/draft-07/schema#", "prefixItems": 5}, r"not right at \$\.prefixItems"),
+    ({"$schema": "http://json-schema.org/draft-06/schema", "items": {"dependentRequired": 5}}, "dependentRequired"),
+    ({"$schema": "http://json-schema.org/draft-07/schema#", "$defs": {"a": {"type": 5}}, "$ref": "#/$defs/a"}, "not right at #/.defs/a.type"),
+    ({"$schema": "http://json-schema.org/draft-07/schema#", "$defs": {"a": {"$ref": 5}}, "$ref": "#/$defs/a"}, "not right at #/.defs/a"),
+    ({"enum": [1], "not": {"$ref": "#"}}, "the schema is nested too deeply"),
+    ({"allOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"a": {"const": True}}}], "required": ["a"]}, "asks for both"),
     ({"$ref": "#name"}, "refers to '#name'"),
     ({"$ref": "#"}, "refers to itself in a circle"),
     ({"allOf": [{"$ref": "#"}]}, "refers to itself in a circle"),
@@ -301,7 +315,7 @@ REFUSED = [
     ({"properties": {"a": False}, "required": ["a"]}, "requires and forbids"),
     ({"enum": [str(n) * 200 for n in range(500)]}, "too large|characters"),
     ({"allOf": [{"anyOf": [{"const": i * 50 + j} for j in range(50)]} for i in range(3)]}, "too many alternatives"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("schema", "reason"), REFUSED)
@@ -316,10 +330,10 @@ def test_a_schema_without_bottom_or_without_end_is_refused_at_once() -> None:
         deep = {"items": deep}
     wide = {"properties": {f"p{n}": {"properties": {"x": {"maxLength": n}}} for n in range(6_000)}}
     for schema in (deep, wide):
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(SettingError, match=r"nested too deeply|too large|can be used"):
             form_of({"schema": schema})
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
 
 
 def test_alternatives_that_contradict_the_rest_are_left_out() -> None:

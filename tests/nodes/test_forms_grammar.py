@@ -65,6 +65,7 @@ atom ::= "(" sum ")" | [0-9]+
         ('root ::= "x"* "y"+ "z"? "w"{2} "v"{1,}', ["ywwv", "xxyyzwwvv"], ["wwv", "ywv"]),
         ('root ::= "a" | never\nnever ::= "b" never', ["a"], ["b"]),
         ('root ::= (("a"?)?)? "b"', ["ab", "b"], ["aab"]),
+        ('root ::= "a"{0000000002}', ["aa"], ["", "a"]),
     ],
 )
 def test_a_grammar_allows_what_it_says(grammar: str, inside: list[str], outside: list[str]) -> None:
@@ -110,6 +111,7 @@ def test_a_grammar_allows_what_it_says(grammar: str, inside: list[str], outside:
         ('root ::= a\na ::= ("x"?)*', 2, 1, "'a' repeats something that may be empty"),
         ('root ::= ("a"{900}){900}', 1, 1, "too large"),
         ('root ::= "a" root', 1, 1, "never be filled"),
+        ('root ::= "\\x１１"', 1, 11, "no character"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line_and_column(
@@ -154,12 +156,12 @@ def _doubling(depth: int) -> str:
     ],
 )
 def test_a_hostile_grammar_is_refused_or_tamed_within_seconds(grammar: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         form_of({"grammar": grammar})
     except SettingError as error:
         assert error.message
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_alternatives_that_differ_late_are_written_so_that_they_part_late() -> None:

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import pytest
-from phloem.nodes.services.models.forms import form_of
+from phloem.nodes.services.models.forms import form_of, schema_words
 from phloem.runtime.errors import ServiceError, SettingError
 
 pytestmark = pytest.mark.slow
@@ -58,12 +58,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a very large bound": ({"type": "integer", "minimum": 10**4000}, "has the bound"),
     "patterns without number": (properties(300, lambda n: {"type": "string", "pattern": f"^a{{{n},{n + 50}}}b?$"}), "too large"),
     "repetitions of repetitions": ({"type": "string", "pattern": "^((((a{1,9}){1,9}){1,9}){1,9}){1,9}$"}, "too large|too many ways"),
-    "a thousand of a thousand letters": ({"type": "string", "pattern": "(a{1000}){1000}"}, "too large"),
+    "a thousand of a thousand letters": ({"type": "string", "pattern": "(a{1000}){1000}"}, "repeats something more than"),
     "exponentially many states": ({"type": "string", "pattern": "^(a|b)*a(a|b){14}$"}, "too many ways"),
     "patterns for keys": ({"patternProperties": {f"^(a|b)*a(a|b){{{n}}}$": {} for n in range(11, 15)}}, "too many ways"),
     "alternatives told apart at their ends": ({"oneOf": [{"type": "array", "items": ref("#"), "maxItems": 1}, {"type": "array", "items": ref("#"), "minItems": 2}]}, "too many ways at once"),
     "a reference to elsewhere": ({"$ref": "file:///etc/passwd"}, "refers to"),
     "a reference that moves": ({"$dynamicRef": "#x"}, "cannot be held to"),
+    "a circle that only the check goes round": ({"enum": [1], "not": ref("#")}, "nested too deeply"),
+    "types that are none": ({"type": [{"a": n} for n in range(10_000)]}, "not right at"),
+    "needs that are none": ({"$schema": "http://json-schema.org/draft-07/schema#", "dependencies": {"a": [{"a": n} for n in range(10_000)]}}, "not right at"),
     "a name of its own": ({"$defs": {"a": {"$id": "http://x/y", "type": "null"}}, "$ref": "http://x/y"}, r"\$id inside"),
 }  # fmt: skip
 
@@ -80,6 +83,9 @@ TAMED: dict[str, Any] = {
     "a pattern that backtracks": {"type": "string", "pattern": "^(a+)+$"},
     "a pattern that means one thing in many ways": {"type": "string", "pattern": "(a|a|b?)*" * 20},
     "a long text by pattern": {"type": "string", "pattern": "^[a-z ]*$", "maxLength": 9_000},
+    "a tuple of which nothing is needed": {"prefixItems": [{"type": "null"}] * 1_900, "minItems": 0},
+    "long names that others are not to have": {**properties(3, lambda _: {}), "required": ["a" * 200, "a" * 190 + "b"], "additionalProperties": {}},
+    "long names": {"propertyNames": {"minLength": 3_000, "maxLength": 5_000}, "additionalProperties": {}},
     "deep": nested(38, lambda inner: {"type": "array", "items": inner}, {}),
 }  # fmt: skip
 
@@ -137,6 +143,10 @@ def test_a_hostile_pattern_is_refused_or_tamed(pattern: str) -> None:
     bounded({"pattern": pattern})
 
 
+def test_a_grammar_of_repetitions_of_repetitions_is_refused() -> None:
+    assert bounded({"grammar": 'root ::= "a"' + "+" * 5_000}) is not None
+
+
 def test_many_long_choices_are_taken_or_refused() -> None:
     assert bounded({"choices": [f"choice number {n} " + "x" * (n % 50) for n in range(1_000)]}) is None
     assert bounded({"choices": ["a" * n for n in range(1, 1_001)]}) is not None
@@ -172,6 +182,40 @@ def test_alternatives_inside_alternatives_cannot_hang_the_check() -> None:
     began = time.process_time()
     with pytest.raises(ServiceError, match="cannot be told in reasonable time"):
         form.read("[" * 40 + "]" * 40)
+    assert time.process_time() - began < SECONDS
+
+
+@pytest.mark.parametrize("around", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}])
+def test_patterns_that_take_long_cannot_add_up(around: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A $schema inside the schema would bring back the patterns that have no clock."""
+    schema = {"type": "array", "items": {"type": "string"}, "not": {"contains": {**around, "pattern": "^(a|aa)+$"}}}
+    form = form_of({"schema": schema})
+    monkeypatch.setattr(schema_words, "SECONDS", 0.1)
+    with pytest.raises(ServiceError, match="cannot be told in reasonable time"):
+        form.read("[" + ", ".join(['"' + "a" * 22 + '!"'] * 100) + "]")
+
+
+def test_a_pattern_that_takes_long_on_an_answer_is_an_error_of_the_answer() -> None:
+    form = form_of({"pattern": "(?:a|aa)+"})
+    with pytest.raises(ServiceError, match="cannot be checked: the pattern takes more than 1 second"):
+        form.read("a" * 60 + "!")
+
+
+def test_a_search_for_repetitions_among_objects_takes_time_in_proportion() -> None:
+    form = form_of({"schema": {"type": "array", "items": {"additionalProperties": {}}, "uniqueItems": True}})
+    items = [f'{{"a": {n}}}' for n in range(5_000)]
+    began = time.process_time()
+    form.read("[" + ", ".join(items) + "]")
+    with pytest.raises(ServiceError, match="non-unique"):
+        form.read("[" + ", ".join([*items, '{"a": 4000.0}']) + "]")
+    assert time.process_time() - began < SECONDS
+
+
+def test_many_values_among_many_cannot_hang_the_check() -> None:
+    form = form_of({"schema": {"type": "array", "items": {"enum": list(range(8_000))}}})
+    began = time.process_time()
+    with pytest.raises(ServiceError, match="cannot be told in reasonable time"):
+        form.read("[" + ", ".join(["7999"] * 10_000) + "]")
     assert time.process_time() - began < SECONDS
 
 

@@ -311,7 +311,10 @@ def test_a_number_is_allowed_exactly_if_it_is_within_its_bounds(
         ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, ["0.00000000000001", "0.5", "0.99999999999999"], ["0", "1", "0.0", "1.0"]),
         ({"type": "number", "minimum": 5, "maximum": 5}, ["5", "5.0"], ["5.1", "4.9", "-5"]),
         ({"type": "number", "maximum": 1e300}, ["1", "-999999999999999"], ["1e5"]),
-        ({"type": "number", "multipleOf": 0.01, "minimum": 0, "maximum": 1}, ["0.01", "0.25", "1", "0.5"], ["0.011", "1.01"]),
+        ({"type": "number", "multipleOf": 0.01, "minimum": 0, "maximum": 1}, ["0.01", "0.25", "0.29", "1", "0.5"], ["0.011", "1.01"]),
+        ({"type": "number", "multipleOf": 0.1}, ["0.3", "0.7", "1.1", "-0.3"], ["0.31"]),
+        ({"type": "integer", "minimum": 10**35 + 1, "maximum": 10**40 - 1}, [str(10**35 + 1), "9" * 40], [str(10**35)]),
+        ({"type": "integer", "minimum": -(10**35) - 1, "maximum": 0}, [str(-(10**35) - 1)], [str(-(10**35) - 2)]),
         ({"type": "integer", "multipleOf": 1000}, ["0", "5000", "-7000"], ["5", "500", "1001"]),
         ({"allOf": [{"type": "integer", "multipleOf": 4}, {"multipleOf": 6}], "minimum": 1}, ["12", "24"], ["4", "6", "0"]),
     ],
@@ -400,6 +403,12 @@ def test_a_format_allows_what_is_usual(name: str, inside: list[str], outside: li
         ({"enum": [1, True, "1"], "type": "integer"}, ["1"], ["true", '"1"']),
         ({"allOf": [{"enum": [1, 2]}, {"enum": [True, 2]}]}, ["2"], ["1", "true"]),
         ({"title": "t", "description": "d", "default": 1, "examples": [1], "x-mine": {}, "type": "null"}, ["null"], ["1"]),
+        ({"items": {"enum": ["a", "a", True, 1]}, "uniqueItems": True}, ['["a",1,true]'], ['["a","a"]', "[1,1]"]),
+        ({"items": {"enum": [1, 2, 3]}, "prefixItems": [{}, {}], "minItems": 1}, ["[0]", "[0,0]", "[0,0,1]"], ["[]", "[0,0,0]"]),
+        ({"propertyNames": {"maxLength": 3_000}, "additionalProperties": {}}, ["{}", '{"a":1}'], ["[]"]),
+        ({"allOf": [{"if": {"const": 1}}, {"if": {"const": 2}, "then": {"const": 3}}, {"enum": [1, 3]}]}, ["1", "3"], ["2"]),
+        ({"$ref": "#/mine/a", "mine": {"a": {"type": "null"}}}, ["null"], ["1"]),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}], "dependencies": {"a": ["b"]}}, ["[null]"], ["[1]"]),
         (True, ["1", "[]", '"x"'], ["", "01"]),
     ],
 )  # fmt: skip
@@ -427,6 +436,7 @@ def test_white_space_is_at_most_one_space_after_a_comma_or_a_colon() -> None:
     ("schema", "answer"),
     [
         ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "[1, 1]"),
+        ({"type": "array", "items": {}, "uniqueItems": True}, '[{"a": [1, true]}, {"a": [1.0, true]}]'),
         ({"type": "array", "items": {"type": "integer"}, "contains": {"const": 3}}, "[1, 2]"),
         ({"type": "integer", "not": {"minimum": 3}}, "5"),
         ({"type": "integer", "if": {"minimum": 3}, "then": {"multipleOf": 5}}, "7"),
@@ -441,6 +451,28 @@ def test_what_a_grammar_does_not_hold_the_check_finds(schema: Any, answer: str) 
     assert form.grammar.fits(answer)
     with pytest.raises(ServiceError, match="does not fit the schema"):
         form.read(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("NaN", "not JSON .NaN is no number"),
+        ("[-Infinity]", "not JSON .-Infinity is no number"),
+        ("1e999", "the number 1e999 is too large"),
+        ("1" * 5_000, "the number 1{40}… is too large"),
+        ('["\\ud800"]', "half of a character"),
+        ('{"\\udc00": 1}', "half of a character"),
+    ],
+)
+def test_an_answer_that_only_python_reads_is_none(answer: str, reason: str) -> None:
+    """No grammar writes these, but a server may send them."""
+    with pytest.raises(ServiceError, match=reason):
+        form_of({"schema": {}}).read(answer)
+
+
+@pytest.mark.parametrize("items", ['[1, true, 1.5, "1", null, [1], [true], {}]', '[{"a": 1}, {"a": true}, {"b": 1}]'])
+def test_what_only_looks_alike_is_no_repetition(items: str) -> None:
+    assert form_of({"schema": {"items": {}, "uniqueItems": True}}).read(items) == json.loads(items)
 
 
 # Under llama.cpp

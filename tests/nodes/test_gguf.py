@@ -35,7 +35,7 @@ def test_a_header_tells_what_the_model_is_for() -> None:
     assert (minilm.architecture, minilm.context_length, minilm.makes_vectors) == ("bert", 512, True)
     assert "<|user|>" in demo.chat_template
     assert minilm.chat_template == ""
-    assert demo.lists["tokenizer.ggml.tokens"] == 1024
+    assert demo.lists["tokenizer.ggml.tokens"] == 5120
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,71 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None
         ({"llama__attention__head_count": 0}, "head count is 0"),
         ({"llama__block_count": 2**31}, "block count is"),
         ({"llama__context_length": 0}, "context length is 0"),
-        ({"llama__attention__head_count_kv": 4}, "6 heads cannot share 4"),
+        ({"llama__attention__head_count_kv": 3}, "4 heads cannot share 3"),
         ({"llama__rope__freq_base": float("nan")}, "freq_base is nan"),
         ({"llama__attention__layer_norm_rms_epsilon": -1.0}, "epsilon is -1"),
-        ({"tokenizer__ggml__model": "none"}, "has no vocabulary"),
     ],
 )
-def test_a_shape_that_makes_no_sense_is_refused(tmp_path: Path, values: dict[str, int | str], reason: str) -> None:
-    if values.get("tokenizer__ggml__model"):
-        path = renamed(tmp_path / "model.gguf", "tokenizer.ggml.model", "tokenizer.ggml.modes")
-    else:
-        path = changed(tmp_path / "model.gguf", **values)
-    assert reason in refusal(path)
+def test_a_shape_that_makes_no_sense_is_refused(tmp_path: Path, values: dict[str, int | float], reason: str) -> None:
+    assert reason in refusal(changed(tmp_path / "model.gguf", **values))
+
+
+def test_a_file_that_does_not_say_what_vocabulary_it_has_is_refused(tmp_path: Path) -> None:
+    path = renamed(tmp_path / "model.gguf", "tokenizer.ggml.model", "tokenizer.ggml.modes")
+    assert "has no vocabulary" in refusal(path)
+
+
+def test_a_context_that_is_a_list_is_refused(tmp_path: Path) -> None:
+    key = b"llama.context_length"
+    at = DATA.index(key) + len(key)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(DATA[:at] + struct.pack("<IIQI", 9, 4, 1, 1024) + DATA[at + 8 :] + b"\0" * 32)
+    assert "its context length is None" in refusal(path)
+
+
+def with_entry(target: Path, key: bytes, value: bytes) -> Path:
+    """The demo model with one more entry in its metadata."""
+    (entries,) = struct.unpack_from("<Q", DATA, 16)
+    entry = struct.pack("<Q", len(key)) + key + value
+    target.write_bytes(DATA[:16] + struct.pack("<Q", entries + 1) + entry + DATA[24:] + b"\0" * 32)
+    return target
+
+
+def test_a_text_that_is_very_long_is_no_damage(tmp_path: Path) -> None:
+    """Some files carry a whole tokenizer in JSON, of several megabytes."""
+    text = struct.pack("<IQ", 8, 3_000_000) + b"x" * 3_000_000
+    header = read_header(with_entry(tmp_path / "model.gguf", b"tokenizer.huggingface.json", text))
+    assert set(str(header.values["tokenizer.huggingface.json"])) == {"x"}
+    assert header.context_length == 1024
+
+
+def test_a_list_of_more_texts_than_any_model_has_is_damage(tmp_path: Path) -> None:
+    count = 5_000_000
+    path = with_entry(tmp_path / "model.gguf", b"x", struct.pack("<IIQ", 9, 8, count) + b"\0" * 8 * count)
+    assert "header is damaged" in refusal(path)
+
+
+def test_a_file_that_gets_shorter_while_it_is_read_is_an_error_and_not_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(DATA)
+    code = f"""
+import os
+from pathlib import Path
+from phloem.nodes.services.models.local import gguf
+from phloem.runtime.errors import ServiceError
+path, header = Path({str(path)!r}), gguf._Reader.header
+def cut(reader):
+    os.truncate(path, 0)
+    return header(reader)
+gguf._Reader.header = cut
+try:
+    gguf.read_header(path)
+except ServiceError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "cannot be used as a model" in done.stdout
 
 
 def test_a_vocabulary_with_a_token_twice_is_refused(tmp_path: Path) -> None:

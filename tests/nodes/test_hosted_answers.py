@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -118,13 +119,26 @@ def test_calls_that_share_an_index_are_several(openai: Peer) -> None:
     assert [one.arguments["city"] for one in ending.calls] == ["Oslo", "Rome"]
 
 
-@pytest.mark.parametrize("arguments", ['{"city": "Os', "[1]", "null", '"Oslo"', "[" * 5_000])
+@pytest.mark.parametrize("arguments", ['{"city": "Os', "[1]", "null", '"Oslo"', '{"city": NaN}', "[" * 5_000])
 def test_arguments_that_are_no_object_are_an_error(peer: Peer, arguments: str) -> None:
     peer.server.model = lambda body: Said(calls=[Call("weather", arguments)])
     with pytest.raises(ServiceError, match=r"weather.*arguments that are not a JSON object") as caught:
         peer.ask("Weather?", tools=(WEATHER,))
     assert not caught.value.retryable
     assert peer.bill.read > 0
+
+
+def test_half_a_character_in_arguments_is_replaced(peer: Peer) -> None:
+    peer.server.model = lambda body: Said(calls=[Call("weather", '{"city": "a\\ud83db"}')])
+    _, ending = peer.ask("Weather?", tools=(WEATHER,))
+    assert ending.calls[0].arguments == {"city": "a\ufffdb"}
+
+
+def test_an_answer_that_cannot_be_used_may_pass_a_limit(peer: Peer) -> None:
+    peer.server.model = lambda body: Said(calls=[Call("weather", "[1]")], read=100)
+    peer.bill.limit = 50
+    with pytest.raises(LimitReached):
+        peer.ask("Weather?", tools=(WEATHER,))
 
 
 def test_a_call_that_is_cut_off_is_an_error(openai: Peer) -> None:
@@ -187,6 +201,9 @@ def test_a_refusal_is_told(openai: Peer, claude: Peer) -> None:
     assert openai.ask("x")[1].finish == "refused"
     claude.server.model = lambda body: Said("Well", finish="refusal")
     assert claude.ask("x")[1].finish == "refused"
+    # A call in what was withheld need not be whole.
+    openai.server.model = lambda body: Said("Well", calls=[Call("weather", "{}")], finish="content_filter")
+    assert openai.ask("x", tools=(WEATHER,))[1] == Ending("refused", model="gpt-test-2026-01-01")
 
 
 def test_how_likely_the_words_were(openai: Peer) -> None:
@@ -281,6 +298,27 @@ def test_a_model_that_takes_less_is_learned_about(openai: Peer) -> None:
     assert not {"temperature", "seed"} & openai.body.keys()
 
 
+def test_what_two_answers_learn_at_once_is_learned(openai: Peer) -> None:
+    both = threading.Barrier(2)
+
+    class Meeting(dict[str, str]):
+        """What is refused, told only when both have asked."""
+
+        def items(self) -> Any:
+            if len(openai.server.asked) <= 2:
+                both.wait(20)
+            return super().items()
+
+    openai.server.refuses = Meeting(max_completion_tokens="Unsupported parameter: use 'max_tokens' instead.")
+
+    async def two(models: HostedModels) -> list[tuple[str, Ending]]:
+        request = Request(asked="Hi", sampling=USUAL)
+        return await asyncio.gather(*(whole(models, openai.model, request, Bill()) for _ in range(2)))
+
+    assert [text for text, _ in run(openai.home, two)] == ["Hello", "Hello"]
+    assert len(openai.server.asked) == 4
+
+
 def test_a_setting_that_the_model_does_not_take_is_an_error(peer: Peer) -> None:
     peer.server.refuses = {"temperature": "`temperature` is deprecated for this model."}
     for _ in range(2):
@@ -348,6 +386,19 @@ def test_fifty_answers_at_once_on_several_loops(peer: Peer) -> None:
     asyncio.run(many())
     asyncio.run(many())
     assert peer.bill.read == 50 * 11
+
+
+def test_closing_on_one_loop_leaves_what_another_has(openai: Peer) -> None:
+    models = HostedModels(openai.home)
+
+    async def main() -> None:
+        connection = await models._connect(openai.model)
+        await asyncio.to_thread(asyncio.run, models.close())
+        assert not connection.sdk.is_closed()
+        await models.close()
+        assert connection.sdk.is_closed()
+
+    asyncio.run(main())
 
 
 def test_azure_by_both_of_its_apis(home: Home, bare: pytest.MonkeyPatch) -> None:

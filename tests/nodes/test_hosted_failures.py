@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST", 0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_a_busy_provider_is_asked_again(peer: Peer, status: int) -> None:
     peer.server.failures += [Failure(status, failure_of(peer, "Busy"), AT_ONCE)] * 3
@@ -55,6 +57,7 @@ def test_a_busy_provider_is_asked_again(peer: Peer, status: int) -> None:
     assert peer.bill.read == 11
 
 
+@pytest.mark.slow
 def test_a_provider_that_stays_busy_is_given_up(peer: Peer) -> None:
     peer.server.failures += [Failure(503, failure_of(peer, "Busy as ever"), AT_ONCE)] * 50
     with pytest.raises(ServiceError, match=r"failed \(503\): Busy as ever") as caught:
@@ -92,7 +95,9 @@ def test_a_wait_that_is_too_long_is_no_wait(peer: Peer) -> None:
     assert len(peer.server.asked) == 1
 
 
-@pytest.mark.parametrize("header", ["soon", "-5", "nan", "inf", "", "Fri, 99 Foo 2026"])
+@pytest.mark.parametrize(
+    "header", ["soon", "-5", "nan", "inf", "", "Fri, 99 Foo 2026", "Fri, 01 Jan 99999999999 00:00:00 GMT"]
+)
 def test_a_wait_that_makes_no_sense_is_ours(peer: Peer, impatient: None, header: str) -> None:
     peer.server.failures.append(Failure(503, failure_of(peer, "Busy"), {"Retry-After": header}))
     assert peer.ask("Hi")[0] == "Hello"
@@ -154,6 +159,7 @@ def test_a_server_that_falls_silent(peer: Peer, impatient: None) -> None:
         peer.ask("Count")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_ends(peer: Peer) -> None:
     peer.server.model = lambda body: Said(["again "], endless=True, pause=0.01)
     provider = peer.model.partition(":")[0]
@@ -418,6 +424,22 @@ def test_an_answer_without_end_is_cut(peer: Peer, monkeypatch: pytest.MonkeyPatc
     assert peer.server.hung_up.wait(10)
 
 
+@pytest.mark.parametrize("end", [[b"\n", b"\n"], [b"\r\n", b"\r\n"], [b"\r\n\r", b"\n"], [b"\r", b"\r"]])
+def test_the_end_of_an_event_may_lie_across_two_chunks(monkeypatch: pytest.MonkeyPatch, end: list[bytes]) -> None:
+    monkeypatch.setattr(network, "LARGEST_EVENT", 1_000)
+
+    class Chunks(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for _ in range(100):
+                for chunk in (b"data: {}" * 10 + end[0], end[1]):
+                    yield chunk
+
+    async def read() -> int:
+        return sum([len(chunk) async for chunk in network._BoundedStream(Chunks(), "host", events=True)])
+
+    assert asyncio.run(read()) > 8_000
+
+
 def test_an_answer_that_is_packed_is_refused(peer: Peer) -> None:
     peer.server.failures.append(Failure(200, b"\x1f\x8b" * 100, {"Content-Encoding": "gzip"}))
     with pytest.raises(ServiceError, match="answered packed"):
@@ -536,13 +558,15 @@ def test_a_tunnel_and_an_authority_of_ones_own(
         assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_a_proxy_that_is_no_address(home: Home, bare: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("proxy", ["gopher://proxy.example", "http://me:pass/word@proxy.example:3128"])
+def test_a_proxy_that_is_no_address(home: Home, bare: pytest.MonkeyPatch, proxy: str) -> None:
     from phloem.runtime.errors import ConfigError
 
-    bare.setenv("HTTPS_PROXY", "gopher://proxy.example")
+    bare.setenv("HTTPS_PROXY", proxy)
     bare.setenv("OPENAI_API_KEY", KEY)
-    with pytest.raises(ConfigError, match=r"the proxy for api\.openai\.com cannot be used"):
+    with pytest.raises(ConfigError, match=r"the proxy for api\.openai\.com cannot be used") as caught:
         run(home, lambda models: whole(models, "openai:x", Request(asked="Hi"), Bill()))
+    assert "pass" not in str(caught.value)
 
 
 def test_only_what_is_needed_is_sent(openai: Peer, bare: pytest.MonkeyPatch, home: Home) -> None:
@@ -556,3 +580,20 @@ def test_only_what_is_needed_is_sent(openai: Peer, bare: pytest.MonkeyPatch, hom
     assert "openai-organization" not in headers
     assert not [name for name in headers if name.startswith("x-stainless")]
     assert headers["user-agent"].startswith("phloem/")
+
+
+def test_headers_of_the_environment_go_to_whom_they_are_meant_for(peer: Peer, bare: pytest.MonkeyPatch) -> None:
+    module = peer.model.partition(":")[0]
+    other = "other-key-0123456789"
+    bare.setenv("OPENAI_ORG_ID", "org-mine")
+    bare.setenv(f"{module.upper()}_CUSTOM_HEADERS", "X-Team: mine")
+    peer.ask("Hi")
+    assert peer.server.asked[-1].headers["x-team"] == "mine"
+    bare.setenv(f"{module.upper()}_CUSTOM_HEADERS", f"X-Team: mine\nX-Api-Key: {other}")
+    url = peer.server.url if module == "openai" else peer.server.origin
+    set_provider(peer.home, "lab", {"url": url, "like": module})
+    bare.setenv("LAB_API_KEY", KEY)
+    assert Peer(peer.server, f"lab:{peer.model.partition(':')[2]}", peer.home).ask("Hi")[0] == "Hello"
+    headers = peer.server.asked[-1].headers
+    assert not {"x-team", "openai-organization"} & headers.keys()
+    assert other not in headers.values()

@@ -206,6 +206,13 @@ def test_an_answer_that_is_cut_off(peer: Peer) -> None:
     assert peer.fill("Which?", form={"schema": PRICE}, close=True) == {"price": 12, "color": "red"}
 
 
+def test_a_call_that_stands_for_the_answer_is_cut_off_like_one(claude: Peer) -> None:
+    claude.server.model = lambda body: Said(calls=[Call("answer", '{"price": 12, "col')], finish="max_tokens")
+    with pytest.raises(ServiceError, match="cut off by max_tokens"):
+        claude.fill("Which?", form={"schema": PRICE})
+    assert claude.fill("Which?", form={"schema": PRICE}, close=True) == {"price": 12, "color": "red"}
+
+
 def test_a_refusal_in_words(openai: Peer) -> None:
     openai.server.model = lambda body: Said(refusal="I cannot.")
     with pytest.raises(ServiceError, match=r"refused to answer: 'I cannot\.'"):

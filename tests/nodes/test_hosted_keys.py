@@ -64,6 +64,18 @@ def test_what_is_no_key_is_not_stored(bare: pytest.MonkeyPatch, key: str) -> Non
     assert keys.find("openai") is None
 
 
+@pytest.mark.parametrize("key", ["sk-kéy-0123456789", "sk-line\nbreak-0123"])
+def test_what_no_server_can_be_sent_is_told_with_its_place(bare: pytest.MonkeyPatch, key: str) -> None:
+    bare.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="the environment variable OPENAI_API_KEY has for a key is none") as caught:
+        keys.find("openai")
+    assert "0123" not in str(caught.value)
+    bare.delenv("OPENAI_API_KEY")
+    keyring.set_password(keys.SERVICE, "openai", key)
+    with pytest.raises(ConfigError, match="the keyring has for a key is none"):
+        keys.find("openai")
+
+
 def test_a_keyring_that_fails_is_one_without_keys(bare: pytest.MonkeyPatch) -> None:
     keyring.set_keyring(BrokenKeyring())
     assert keys.find("openai") is None

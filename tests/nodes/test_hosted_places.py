@@ -24,7 +24,7 @@ from phloem.runtime.services import Request, Tool
 from phloem.runtime.settings import Settings
 from phloem.runtime.values import Blob, Message, ToolCall
 from support.hosted import KEY, Bill, Peer, run, set_provider, whole
-from support.model_server import Failure, serving_models
+from support.model_server import Call, Failure, Said, serving_models
 from support.openai_server import OpenAIServer, error
 
 pytest_plugins = ["support.hosted_fixtures"]
@@ -65,6 +65,9 @@ def test_where_a_model_is(home: Home, bare: pytest.MonkeyPatch, model: str, url:
         ("http://localhost:8000/v1", "none of its models"),
         ("http://api.example.com/v1#m", "without encryption"),
         ("http://93.184.216.34/v1#m", "without encryption"),
+        ("http://1572395042/v1#m", "without encryption"),
+        ("http://0x5db8d822/v1#m", "without encryption"),
+        ("http://[::ffff:93.184.216.34]/v1#m", "without encryption"),
         ("https://user:pass@example.com/v1#m", "password or a query"),
         ("https://example.com/v1?key=5#m", "password or a query"),
         ("https://example.com:99999/v1#m", "not a web address"),
@@ -266,6 +269,8 @@ def test_prices_are_known_and_the_users_go_first(home: Home, bare: pytest.Monkey
     assert models.price("anthropic:claude-sonnet-4-5") is not None
     assert models.price("https://api.example.com/v1#gpt-4o") is None
     assert models.price("ollama:gpt-4o") == models.price("http://localhost:1/v1#x")
+    set_provider(home, "lab", {"url": "http://localhost:1/v1", "like": "openai"})
+    assert models.price("lab:gpt-4o") == models.price("ollama:gpt-4o")
     Settings.load(home).changed("prices", "openai:gpt-4o", {"in": 1, "out": 2.5, "cached": 0.5}).save()
     assert asyncio.run(models.estimate("openai:gpt-4o", 2_000_000, 1_000_000)) == pytest.approx(4.5)
     assert asyncio.run(models.estimate("openai:no-such-model-at-all", 1, 1)) is None
@@ -280,8 +285,6 @@ def test_a_price_that_is_none(home: Home, entry: Any) -> None:
 
 
 def test_what_an_answer_costs(peer: Peer) -> None:
-    from support.model_server import Said
-
     Settings.load(peer.home).changed("prices", peer.model, {"in": 10, "out": 100, "cached": 1}).save()
     peer.server.model = lambda body: Said("Hello", read=1000, written=50, cached=400)
     peer.ask("Hi")
@@ -306,6 +309,9 @@ def test_a_server_that_tells_no_costs_is_estimated(openai: Peer) -> None:
     openai.ask("Hi, how are you?")
     assert 5 <= openai.bill.read <= 20
     assert 1 <= openai.bill.written <= 5
+    openai.server.model = lambda body: Said(calls=[Call("f", '{"a": "some words that were written"}')])
+    openai.ask("Hi", tools=(Tool("f"),))
+    assert openai.bill.written > 10
 
 
 # Tokens.
@@ -351,6 +357,7 @@ def test_vectors_of_unit_length_in_the_order_of_the_texts(openai: Peer) -> None:
     assert [len(one.body["input"]) for one in asked] == [96, 96, 8]
     assert asked[0].body["encoding_format"] == "float"
     assert openai.bill.read == 600
+    assert openai.bill.texts == texts
     assert run(openai.home, lambda models: models.embed(openai.model, [], openai.bill)) == []
 
 

@@ -175,6 +175,8 @@ def test_an_answer_that_is_cut_off_is_kept_or_an_error(ctx: Context, id: str) ->
         call(id, ctx, prompt=STORY, max_tokens=2, cut_off="error")
     assert "max_tokens (now 2)" in str(caught.value.hint)
     assert text_of(call(id, ctx, prompt=BOLAN.format("color"), cut_off="error")) == "red"
+    with pytest.raises(SettingError, match="cut_off is 'eror'"):
+        call(id, ctx, prompt=STORY, max_tokens=2, cut_off="eror")
 
 
 def test_chat_shows_its_text_while_it_is_written_and_returns_the_conversation(ctx: Context) -> None:

@@ -132,7 +132,7 @@ def test_documents_are_for_one_turn(ctx: Context) -> None:
 
 def test_more_documents_than_fit_are_cut_at_a_sentence(ctx: Context) -> None:
     sentence = "The market opens at nine in the morning. "
-    documents = [Document(sentence * 10, f"Market {number}") for number in range(50)]
+    documents = [Document(sentence * 13, f"Market {number}") for number in range(50)]
     found = call("llm.messages", ctx, prompt="When?", documents=documents)
     text = found["messages"][-1].content
     assert CONTEXT - RESERVE - 20 < found["tokens"] <= CONTEXT - RESERVE

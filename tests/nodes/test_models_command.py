@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
+from phloem.nodes.commands.models import bench
+from phloem.nodes.commands.models.measure import measure
 from phloem.nodes.services.models.pull.origin import Origin
 from phloem.nodes.services.models.pull.part import Part
 from phloem.runtime.cli import main
 from phloem.runtime.home import Home
+from phloem.runtime.services import Ending, Meter, ModelInfo, Request
 from phloem.runtime.settings import Settings
 from support.hub_server import FileAnswer, hub_answers
 from support.model_files import DEMO, MINILM
 from support.web_server import Answer, Asked, WebServer, serving
 
 DATA = DEMO.read_bytes()
+SIZE = f"{len(DATA) / 1e6:.1f} MB"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 Captured = pytest.CaptureFixture[str]
@@ -100,8 +107,8 @@ def test_pull_names_the_model_on_stdout_and_tells_the_rest_on_stderr(
     assert models("pull", url(server)) == 0
     out, err = capsys.readouterr()
     assert out == "local:mine\n"
-    assert "fetching: 0% of 3.1 MB\n" in err
-    assert "fetching: 100% of 3.1 MB" in err
+    assert f"fetching: 0% of {SIZE}\n" in err
+    assert f"fetching: 100% of {SIZE}" in err
     assert f"SHA-256 {DIGEST}" in err
     assert (home.models / "mine.gguf").read_bytes() == DATA
     assert models("pull", url(server), "--sha256", DIGEST, "--progress", "off") == 0
@@ -159,6 +166,9 @@ def test_pull_uses_the_hub_that_the_environment_names_with_the_token_that_is_kep
         (["default", "local:demo", "--unset"], 2, "two wishes"),
         (["bench", "--threads", "x"], 2, "is not a count"),
         (["bench", "--parallel", "1,1000"], 2, "more than 256"),
+        (["bench", "--prompt", "0000000001" + "9" * 20], 2, "is not a count"),
+        (["info", "nobody:" + "x" * 300], 2, "no provider called 'nobody'"),
+        (["info", "x" * 300 + ".gguf"], 2, "there is no model local:x"),
         (["key", "remove", "openai"], 2, "has no key for openai"),
         (["key", "set", "openaa"], 2, "did you mean openai?"),
         (["key", "set", "openai"], 2, "nobody can be asked"),
@@ -180,6 +190,7 @@ def test_what_is_wrong_is_told_with_what_to_do(
     assert not list(home.models.glob("*.gguf"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_pull_that_is_stopped_goes_on_where_it_was(home: Home, number: signal.Signals) -> None:
     """A server that sends half and waits; the signal comes while it waits."""
@@ -197,7 +208,7 @@ def test_a_pull_that_is_stopped_goes_on_where_it_was(home: Home, number: signal.
         child = process("pull", url(server), "--name", "held")
         with child:
             assert child.stderr is not None
-            assert child.stderr.readline() == "fetching: 0% of 3.1 MB\n"
+            assert child.stderr.readline() == f"fetching: 0% of {SIZE}\n"
             part = Part(home.models, "held")
             while part.size < 1_500_000:
                 assert child.poll() is None
@@ -205,7 +216,8 @@ def test_a_pull_that_is_stopped_goes_on_where_it_was(home: Home, number: signal.
             err = child.stderr.read()
             code = child.wait(timeout=20)
         if number == signal.SIGINT:
-            assert (code, err) == (130, "paused at 49% of 3.1 MB; the same command goes on from there\n")
+            percent = 150_000_000 // len(DATA)
+            assert (code, err) == (130, f"paused at {percent}% of {SIZE}; the same command goes on from there\n")
         else:
             assert code == -number
         assert part.size == 1_500_000
@@ -329,7 +341,7 @@ def test_rm_asks_on_a_terminal(server: WebServer, home: Home, answer: bytes, cod
     os.write(owner, answer)
     _, err = child.communicate(timeout=20)
     os.close(owner)
-    assert b"Remove local:mine (3.1 MB)? [y/N]" in err
+    assert f"Remove local:mine ({SIZE})? [y/N]".encode() in err
     assert child.returncode == code
     assert (home.models / "mine.gguf").exists() is bool(code)
 
@@ -399,8 +411,6 @@ def test_default_takes_only_a_model_that_can_be_one(home: Home, capsys: Captured
 def test_a_key_is_stored_told_of_and_removed_and_never_shown(
     rings: dict[tuple[str, str], str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import io
-
     monkeypatch.setattr(sys, "stdin", io.StringIO("sk-very-secret\n"))
     assert models("key", "set", "openai", "-") == 0
     assert rings == {("phloem", "openai"): "sk-very-secret"}
@@ -426,6 +436,7 @@ def test_a_key_is_stored_told_of_and_removed_and_never_shown(
 def test_a_key_as_an_argument_is_refused_and_not_repeated(rings: dict[tuple[str, str], str], capsys: Captured) -> None:
     assert models("key", "set", "openai", "sk-very-secret") == 2
     assert models("key", "set", "sk-very-secret") == 2
+    assert models("key", "set", "openai", "--key=sk-very-secret") == 2
     out, err = capsys.readouterr()
     assert "history" in err
     assert "secret" not in out + err
@@ -473,6 +484,47 @@ def test_a_key_is_asked_for_on_a_terminal_and_not_shown(home: Home, tmp_path: Pa
     assert json.loads((tmp_path / "kept").read_text()) == ["phloem", "openai", "sk-typed"]
 
 
+def test_bytes_that_are_no_text_are_no_key(
+    rings: dict[tuple[str, str], str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfes\0k\0"), "utf-8"))
+    assert models("key", "set", "openai", "-") == 2
+    assert "that is not a key" in capsys.readouterr().err
+    assert rings == {}
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"), [("gemini", "GOOGLE_API_KEY"), ("huggingface", "HF_TOKEN"), ("lab", "LAB_API_KEY")]
+)
+def test_the_variable_that_goes_before_a_stored_key_is_named(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch, provider: str, name: str
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("providers: {lab: 'http://localhost:1'}\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sk-very-secret\n"))
+    monkeypatch.setenv(name, "another-secret")
+    assert models("key", "set", provider, "-") == 0
+    err = capsys.readouterr().err
+    assert f"{name} is set too, and goes before it" in err
+    assert "secret" not in err
+
+
+def test_a_provider_whose_settings_name_a_key_has_that_one_or_none(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / "settings.yaml").write_text("providers: {openai: {key: sk-very-secret}}\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+    assert models("key", "list") == 0
+    assert "OPENAI_API_KEY" not in capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sk-other\n"))
+    assert models("key", "set", "openai", "-") == 0
+    assert models("key", "set", "sk-very-secre") == 2
+    err = capsys.readouterr().err
+    assert "names another key for openai, and that one is used" in err
+    assert "secret" not in err
+
+
 # list and info
 
 
@@ -487,7 +539,7 @@ def test_list_tells_what_is_there(server: WebServer, file: FileAnswer, home: Hom
     rows = {line.split()[0]: line for line in lines[1:]}
     assert {"local:demo", "local:minilm", "local:mine"} <= rows.keys()
     assert "text" in rows["local:mine"]
-    assert "3.1 MB" in rows["local:mine"]
+    assert SIZE in rows["local:mine"]
     assert rows["local:demo"].endswith("default")
     assert rows["local:minilm"].endswith("default for vectors")
     assert "22.6 M" in rows["local:minilm"] or "22.7 M" in rows["local:minilm"]
@@ -560,7 +612,7 @@ def test_info_tells_all_of_a_file(home: Home, tmp_path: Path, capsys: Captured) 
         assert rows["architecture"] == "llama"
         assert rows["sha256"] == DIGEST
         assert rows["context"] == "1,024 tokens"
-        assert rows["vocabulary"] == "1,024"
+        assert rows["vocabulary"] == "5,120"
         assert rows["layers"] == "6" or rows["layers"].isdigit()
         assert rows["path"].endswith(".gguf")
     assert models("info", "minilm", "--json") == 0
@@ -629,7 +681,7 @@ def test_bench_measures_what_a_model_does(home: Home, capsys: Captured) -> None:
     assert minilm["runs"][0]["write_rate"] is None
     assert models("bench", *words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("local:demo  3.1 MB")
+    assert lines[0].startswith(f"local:demo  {SIZE}")
     assert lines[1].split() == ["at", "once", "prompt", "read", "tokens/s", "written", "tokens/s", "first", "token"]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
 
@@ -648,6 +700,42 @@ def test_bench_compares_numbers_of_threads_and_leaves_the_settings_alone(home: H
     assert "no threads of ours" in capsys.readouterr().err
 
 
+def test_bench_writes_as_much_as_was_asked_where_nobody_knows_what_a_model_reads() -> None:
+    class Stranger:
+        """Says a word for each token that it may write; nobody knows how much it reads."""
+
+        def __init__(self) -> None:
+            self.most: list[int] = []
+
+        async def count(self, model: str, asked: str) -> int:
+            return len(asked.split())
+
+        async def answer(self, model: str, request: Request, meter: Meter) -> AsyncGenerator[str | Ending, None]:
+            self.most.append(request.sampling["max_tokens"])
+            meter.spend(read=len(str(request.asked).split()))
+            for _ in range(self.most[-1]):
+                meter.spend(written=1)
+                yield "word "
+            yield Ending()
+
+    info = ModelInfo(name="lab:one", provider="lab", makes="text")
+    service = Stranger()
+    measured = measure(service, info, prompt=16, write=16, parallel=(1,), rounds=1, tell=lambda words: None)  # type: ignore[arg-type]
+    _, (speed,) = asyncio.run(measured)
+    assert set(service.most) == {1, 16}
+    assert speed.write_rate is not None
+
+
+def test_bench_shows_any_name_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with bench._status("local:/tmp/[/bold]/m.gguf") as tell:
+        tell("loading")
+        time.sleep(0.2)
+    assert "[/bold]" in terminal.getvalue()
+
+
 def test_bench_of_what_is_not_there_is_told(home: Home, capsys: Captured) -> None:
     assert models("bench", "absent") == 2
     assert "there is no model local:absent" in capsys.readouterr().err
@@ -662,6 +750,7 @@ def test_bench_says_when_the_machine_is_busy(
     assert ("the machine is busy (load 9.0" in capsys.readouterr().err) is busy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["default"], ["info", "demo"]])
 def test_what_only_looks_loads_nothing_heavy(home: Home, words: list[str]) -> None:
     heavy = ["httpx", "llama_cpp", "numpy", "openai", "anthropic", "torch", "rich", "chromadb"]

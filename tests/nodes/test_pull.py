@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 from phloem.nodes.services.models.local.gguf import read_header
-from phloem.nodes.services.models.pull import transfer
+from phloem.nodes.services.models.pull import install, transfer
 from phloem.nodes.services.models.pull.disk import KEPT_FREE
 from phloem.nodes.services.models.pull.folder import Installed, locked
 from phloem.nodes.services.models.pull.install import pull
@@ -160,6 +162,12 @@ def test_cuts_without_end_are_an_error_and_what_came_waits(server: WebServer, fi
     assert parts_in(folder) == []
 
 
+def test_a_server_that_always_begins_anew_is_given_up(server: WebServer, file: FileAnswer, folder: Path) -> None:
+    file.cuts, file.ranges = [1_200_000, 10_000] * 5, False
+    assert "3 tries were in vain" in refused(at(server), folder).message
+    assert len(server.asked) == 3
+
+
 def test_a_server_that_ignores_ranges_makes_it_start_over(server: WebServer, file: FileAnswer, folder: Path) -> None:
     file.cuts, file.ranges = [500_000], False
     told = Told()
@@ -234,7 +242,9 @@ def test_a_part_longer_than_the_file_is_thrown_away(server: WebServer, file: Fil
     assert fetch(at(server), folder).path.read_bytes() == DATA
 
 
-@pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"source": 1}', b'{"source": "x", "size": "many"}', b"\xff"])
+@pytest.mark.parametrize(
+    "note", [b"", b"{", b"[]", b'{"source": 1}', b'{"source": "x", "size": "many"}', b"\xff", b"[" * 50_000]
+)
 def test_a_part_of_which_nobody_knows_what_it_is_is_not_used(server: WebServer, folder: Path, note: bytes) -> None:
     folder.mkdir()
     (folder / "m.part").write_bytes(b"GGUFnonsense")
@@ -257,6 +267,17 @@ def test_a_wrong_checksum_installs_nothing(server: WebServer, folder: Path) -> N
     assert DIGEST in error.message
     assert "0" * 64 in error.message
     assert [one.name for one in folder.iterdir()] == [".locks"]
+
+
+def test_a_file_that_cannot_be_looked_at_now_is_kept(
+    server: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(install, "read_header", lambda path: read_header(path.with_name("gone")))
+        assert "no such file" in refused(at(server), folder).message
+    assert Part(folder, "m").size == len(DATA)
+    assert fetch(at(server), folder).path.read_bytes() == DATA
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("sha256", ["abc", "g" * 64, DIGEST + "0"])
@@ -426,7 +447,8 @@ def test_http_is_for_this_machine_and_its_network(folder: Path) -> None:
     [
         ("m.gguf", "m"), ("M.GGUF", "M"), ("..\\..\\evil.gguf", "evil"), ("a%2F..%2Fb.gguf", "b"), ("con.gguf", "model-con"),
         ("COM1.x.gguf", "model-COM1.x"), (".hidden.gguf", "hidden"), ("ü x:y.gguf", "x-y"), ("..gguf", "model"),
-        ("-rf.gguf", "rf"), ("x" * 300 + ".gguf", "x" * 100), ("", "model"),
+        ("-rf.gguf", "rf"), ("x" * 300 + ".gguf", "x" * 100), ("", "model"), ("a.gguf.gguf", "a"), ("a.GGUF-.gguf", "a"),
+        ("com1." + "x" * 200, "model-com1." + "x" * 89),
     ],
 )  # fmt: skip
 def test_names_of_files_that_others_chose_are_made_safe(file: str, name: str) -> None:
@@ -437,6 +459,13 @@ def test_names_of_files_that_others_chose_are_made_safe(file: str, name: str) ->
     made = name_for(unquote(file))
     assert made == name
     assert checked_name(made) == made
+
+
+@given(st.text() | st.from_regex(r"(con|com1|[.+-]|x{40}|\.gguf|é|_)*", fullmatch=True))
+def test_any_name_of_a_file_is_made_safe(file: str) -> None:
+    from phloem.nodes.services.models.pull.names import checked_name, name_for
+
+    assert checked_name(name_for(file)) == name_for(file)
 
 
 @pytest.mark.parametrize(
@@ -482,6 +511,7 @@ def test_the_hub_of_these_tests_is_one_to_hugging_faces_own_client(hub: WebServe
 SEVERAL = (
     "repo-Q4_K_M.gguf", "repo-Q8_0.gguf", "repo-UD-Q4_K_M.gguf", "repo-f16-00001-of-00002.gguf",
     "repo-f16-00002-of-00002.gguf", "mmproj-repo-f16.gguf", "sub/repo-IQ2_XXS.gguf", "repo.imatrix.gguf",
+    "repo-BF16-00001-of-00001.gguf",
 )  # fmt: skip
 
 
@@ -496,6 +526,7 @@ SEVERAL = (
         ("hf:org/repo/sub/repo-IQ2_XXS.gguf", "sub/repo-IQ2_XXS.gguf"),
         ("hf:org/repo@main", "repo-Q4_K_M.gguf"),
         ("https://huggingface.co/org/repo", "repo-Q4_K_M.gguf"),
+        ("hf:org/repo:BF16", "repo-BF16-00001-of-00001.gguf"),
         ("https://huggingface.co/org/repo/blob/main/repo-Q8_0.gguf", "repo-Q8_0.gguf"),
         ("https://huggingface.co/org/repo/resolve/main/repo-Q8_0.gguf?download=true", "repo-Q8_0.gguf"),
     ],
@@ -577,6 +608,18 @@ def test_a_part_from_the_hub_goes_on_from_another_server_of_the_same_file(hub: W
     assert told.starts == [600_000]
 
 
+def test_the_hubs_checksum_is_held_for_a_part_that_was_begun_without_one(hub: WebServer, folder: Path) -> None:
+    has(hub, "repo-Q4_K_M.gguf")
+    file = hub.answers[f"/org/repo/resolve/{COMMIT}/repo-Q4_K_M.gguf"]
+    assert isinstance(file, FileAnswer)
+    folder.mkdir()
+    part = Part(folder, "repo-Q4_K_M")
+    part.begin(Note("hf:org/repo/repo-Q4_K_M.gguf", '"one"', "", len(DATA)))
+    part.path.write_bytes(file.data[:2_000_000].replace(b"general.architecture", b"general.architectura"))
+    file.data = file.data[:2_000_000] + bytes(len(DATA) - 2_000_000)
+    assert "not the file that was meant" in refused("hf:org/repo", folder).message
+
+
 def test_a_newer_file_of_the_repository_makes_it_start_over(hub: WebServer, folder: Path) -> None:
     has(hub, "repo-Q4_K_M.gguf")
     path = f"/org/repo/resolve/{COMMIT}/repo-Q4_K_M.gguf"
@@ -623,6 +666,32 @@ def test_a_file_that_the_hub_lists_but_does_not_give_is_told_with_what_to_do(
     assert "hf:org/repo/repo-Q4_K_M.gguf is only for those who accepted its terms" in error.message
     assert hub.url("/org/repo", "127.0.0.1") in str(error.hint)
     assert hint in str(error.hint)
+
+
+def test_a_password_in_the_hubs_address_is_in_no_error(
+    hub: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url("", "127.0.0.1").replace("http://", "http://me:pass@"))
+    answer = Answer(b"", 403, {"X-Error-Code": "GatedRepo"})
+    hub.answers["/api/models/org/repo/revision/main"] = answer
+    assert "pass" not in str(refused("hf:org/repo", folder))
+    has(hub, "repo-Q4_K_M.gguf")
+    hub.answers[f"/org/repo/resolve/{COMMIT}/repo-Q4_K_M.gguf"] = answer
+    assert "pass" not in str(refused("hf:org/repo", folder))
+
+
+@pytest.mark.parametrize("token", ["hf_é", "hf_\nline"])
+def test_a_token_that_cannot_be_sent_is_told(hub: WebServer, folder: Path, token: str) -> None:
+    assert "signs that no token has" in refused("hf:org/repo", folder, token=token).message
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("proxy", ["gopher://proxy", "http://me:pass/word@proxy:3128", "http://proxy:abc"])
+def test_a_proxy_that_is_no_address_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ConfigError, match="network cannot be set up") as caught:
+        fetch("https://example.org/m.gguf", folder)
+    assert "pass" not in str(caught.value)
 
 
 def test_an_address_of_the_hub_that_is_none_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -678,7 +747,10 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     usage = transfer.shutil.disk_usage("/")
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage._replace(free=KEPT_FREE + len(DATA) - 1))
     error = refused(at(server), folder)
-    assert "3.1 MB are still to come and 103 MB are free" in error.message
+    assert (
+        f"{len(DATA) / 1e6:.1f} MB are still to come and {(KEPT_FREE + len(DATA)) / 1e6:.0f} MB are free"
+        in error.message
+    )
     assert parts_in(folder) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 from phloem.nodes.services.models.sentence import SentenceModels, folders
+from phloem.nodes.services.models.sentence.folders import MOST_FILES
+from phloem.nodes.services.models.sentence.owner import Owner, Stopped
 from phloem.nodes.services.models.sentence.shelf import MOST
 from phloem.runtime.context import Context, Scope, Services
 from phloem.runtime.errors import InputError, LimitReached, PermissionNeeded, ServiceError
@@ -253,6 +256,19 @@ def test_another_content_is_another_model(models: SentenceModels, hub: Path, tmp
     assert result(models.identity(VECTORS)) != kept
 
 
+def test_every_file_of_a_folder_counts(models: SentenceModels, hub: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(snapshot(hub, "sentence-transformers/tiny"), tmp_path / "mine")
+    name = f"sentence-transformers:{mine}"
+    for index in range(MOST_FILES):
+        (mine / f"empty{index}").mkdir()
+    odd = Path(os.fsdecode(os.fsencode(mine) + b"/odd\xff"))
+    seen = {result(models.identity(name))}
+    for path in (mine / "last", mine / f"empty{MOST_FILES - 1}" / "inner", odd):
+        path.write_text("x")
+        seen.add(result(models.identity(name)))
+    assert len(seen) == 4
+
+
 def test_a_model_is_asked_only_for_what_it_makes(models: SentenceModels) -> None:
     async def written() -> None:
         async for _ in models.answer(VECTORS, Request(asked="Hi"), Costs()):
@@ -333,6 +349,26 @@ def test_weights_that_give_no_numbers_are_an_error(models: SentenceModels, hub: 
         result(asked)
 
 
+def test_whatever_the_library_raises_is_an_error_of_the_model(models: SentenceModels, hub: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = snapshot(hub, "sentence-transformers/tiny")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["zyzzyva"])
+    tokenizer.save_pretrained(folder)
+    # The word has no place in the weights, which is an IndexError of PyTorch.
+    with pytest.raises(ServiceError, match=f"{VECTORS} failed: index out of range"):
+        result(models.embed(VECTORS, ["zyzzyva"], Costs()))
+
+
+def test_weights_that_were_removed_from_the_cache_are_no_weights(models: SentenceModels, hub: Path) -> None:
+    weights = snapshot(hub, "sentence-transformers/tiny") / "model.safetensors"
+    weights.unlink()
+    weights.symlink_to("../../blobs/gone")
+    assert result(models.about(VECTORS)).size is None
+    assert [one.name for one in result(models.list())] == [SCORES, VECTORS]
+
+
 @pytest.mark.parametrize("kind", ["evil.Evil", "subprocess.Popen", "joblib.numpy_pickle"])
 def test_a_program_in_the_folder_of_a_model_is_not_run(models: SentenceModels, hub: Path, kind: str) -> None:
     folder = snapshot(hub, "sentence-transformers/tiny")
@@ -367,6 +403,30 @@ def test_what_is_cancelled_stops_and_the_model_goes_on(models: SentenceModels) -
         return await models.embed(VECTORS, TEXTS, Costs())
 
     assert len(result(cancelled())) == 3
+
+
+def test_what_waits_for_a_model_that_is_loaded_does_not_start_after_a_close() -> None:
+    loading, go_on = threading.Event(), threading.Event()
+
+    class Engine:
+        def stop(self) -> None: ...
+
+        def resume(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    def load() -> Engine:
+        loading.set()
+        assert go_on.wait(20)
+        return Engine()
+
+    owner = Owner("late", load)
+    job = owner.submit(lambda engine: "done")
+    assert loading.wait(20)
+    owner.close(0)
+    go_on.set()
+    with pytest.raises(Stopped):
+        job.future.result(20)
 
 
 def test_several_loops_may_use_it_at_once(models: SentenceModels) -> None:

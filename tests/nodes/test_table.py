@@ -188,6 +188,7 @@ def test_reading_spreadsheets(tmp_path: Path) -> None:
         call("table.read", {"path": "a.xlsx", "sheet": "Maker"}, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_spreadsheet_with_one_cell_far_away_does_not_fill_the_memory(tmp_path: Path) -> None:
     import openpyxl
 

@@ -124,6 +124,7 @@ def test_splitting_into_too_many_pieces_is_refused() -> None:
         split("a " * 40_000, by="words", size=5_000, overlap=4_999)
 
 
+@pytest.mark.slow
 def test_splitting_nonsense_ends_in_good_time() -> None:
     began = time.perf_counter()
     assert split("« " * 100_000) == [("« " * 100_000).strip()]
@@ -245,6 +246,7 @@ def test_a_pattern_that_would_hang_ends_in_an_error(pattern: str) -> None:
     assert time.perf_counter() - began < 5
 
 
+@pytest.mark.slow
 def test_groups_cannot_fill_the_memory() -> None:
     with pytest.raises(SettingError, match="pieces"):
         call("text.match", {"text": "a" * 2_000, "pattern": "a" + "(b)?" * 1_000})

@@ -19,7 +19,7 @@ from phloem.nodes.services.models.local import shelf as shelf_module
 from phloem.nodes.services.models.local.process import ModelProcess
 from phloem.nodes.services.models.local.service import LocalModels
 from phloem.runtime import run
-from phloem.runtime.errors import InputError, LimitReached, NodeError, ServiceError, SettingError
+from phloem.runtime.errors import ConfigError, InputError, LimitReached, NodeError, ServiceError, SettingError
 from phloem.runtime.events import Event, NodeChunk, NodeFinished
 from phloem.runtime.home import Home
 from phloem.runtime.services import Ending, Request, Sampling
@@ -203,6 +203,74 @@ def test_a_process_that_does_not_stop_what_was_cancelled_is_ended(
     pid = asyncio.run(cancel_one())
     assert until(lambda: not exists(pid))
     assert asyncio.run(text_of(models, "Hello", talker, max_tokens=3))
+
+
+def test_a_program_that_stood_still_itself_ends_no_process(
+    models: LocalModels, talker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does between Ctrl-Z and `fg`, while nobody looked and nobody listened."""
+    monkeypatch.setattr(shelf_module.Shelf, "_watch", lambda shelf: None)
+    monkeypatch.setattr(process_module, "SILENCE", 0.5)
+    monkeypatch.setattr(process_module, "HALTED", 0.6)
+
+    async def stand_still() -> None:
+        stream, _ = await begun(models, talker)
+        (process,) = processes(models)
+        os.kill(pid_of(process), signal.SIGSTOP)
+        time.sleep(1)
+        process.watch()
+        os.kill(pid_of(process), signal.SIGCONT)
+        for _ in range(20):
+            assert await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(stand_still())
+
+
+def test_who_leaves_while_a_model_is_loaded_does_not_end_it_for_others(
+    models: LocalModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "CANCEL", 0.5)
+    slowly = "import time, phloem.nodes.services.models.local.worker as worker; start = worker._Server._start;"
+    slowly += "worker._Server._start = lambda *all: (time.sleep(3), start(*all))[1];"
+    *command, code = process_module._command()
+    set_path, _, main = code.rpartition("; from ")
+    monkeypatch.setattr(process_module, "_command", lambda: [*command, f"{set_path}; {slowly} from {main}"])
+
+    async def leave() -> str:
+        going, staying = (asyncio.ensure_future(text_of(models, PRICE, max_tokens=16)) for _ in range(2))
+        await asyncio.sleep(0.2)
+        going.cancel()
+        return await staying
+
+    assert asyncio.run(leave()) == "12 euros"
+
+
+def test_a_process_that_is_sent_nonsense_ends(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        process_module._command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as worker:
+        assert worker.stdin is not None and worker.stderr is not None
+        worker.stdin.write(b"\xc1 is no message")
+        worker.stdin.flush()
+        try:
+            assert worker.wait(20) == 1
+        finally:
+            worker.kill()
+        assert b"what came is no message" in worker.stderr.read()
+
+
+def test_a_request_that_cannot_be_sent_leaves_nobody_waiting(models: LocalModels) -> None:
+    asyncio.run(text_of(models, "Hello", max_tokens=1))
+    (process,) = processes(models)
+
+    class Nobody:
+        def put(self, message: list[Any]) -> None: ...
+        def fail(self, error: NodeError) -> None: ...
+
+    with pytest.raises(TypeError):
+        process.ask("write", [object()], Nobody())
+    assert process.idle
 
 
 FLOW = """\
@@ -398,7 +466,7 @@ def test_two_hundred_requests_leave_no_open_files_and_no_threads(models: LocalMo
 
 
 def test_closing_leaves_no_process_thread_or_open_file(home: Home) -> None:
-    before = open_files()
+    before, threads = open_files(), threading.active_count()
     for _ in range(3):
         service = LocalModels(home)
         asyncio.run(text_of(service, "Hello", max_tokens=2))
@@ -407,6 +475,7 @@ def test_closing_leaves_no_process_thread_or_open_file(home: Home) -> None:
         assert pids
         assert not any(exists(pid) for pid in pids)
     assert open_files() <= before + 2
+    assert until(lambda: threading.active_count() <= threads)
 
 
 # The program's end
@@ -547,6 +616,42 @@ def test_a_model_that_nobody_asks_leaves(models: LocalModels, monkeypatch: pytes
     pid = pid_of(process)
     assert until(lambda: not exists(pid))
     assert until(lambda: processes(models) == [])
+
+
+def test_a_model_that_leaves_just_now_is_never_the_one_that_is_asked(
+    models: LocalModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between being found and being asked a process may not be unloaded."""
+    asyncio.run(text_of(models, "Hello", max_tokens=1))
+    (process,) = processes(models)
+    ask, close, asked = process.ask, process.close, threading.Event()
+
+    def slowly(*all: Any) -> int:
+        time.sleep(2.5)  # Longer than it takes until the next look.
+        key = ask(*all)
+        asked.set()
+        return key
+
+    def leave() -> None:
+        asked.wait(10)
+        process.kill()
+        close()
+
+    monkeypatch.setattr(process, "ask", slowly)
+    monkeypatch.setattr(process, "close", leave)
+    monkeypatch.setattr(shelf_module, "IDLE", 0.0)
+    assert asyncio.run(text_of(models, PRICE, max_tokens=16)) == "12 euros"
+
+
+def test_settings_that_break_while_a_model_is_loaded_are_named(
+    models: LocalModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> int:
+        raise ConfigError("settings.yaml:1: not YAML", hint="Mend it.")
+
+    monkeypatch.setattr(models._shelf, "_memory", broken)
+    error = error_of(text_of(models, "Hello"))
+    assert (error.message, error.hint) == ("settings.yaml:1: not YAML", "Mend it.")
 
 
 def test_the_file_of_an_embedding_model_is_counted_and_told(models: LocalModels) -> None:

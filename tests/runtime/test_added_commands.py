@@ -92,6 +92,7 @@ def test_an_entry_may_name_an_object_in_a_module(tmp_path: Path, phloem: Phloem)
     assert phloem("object").stdout == "from an object\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "entry", "says"),
     [
@@ -114,6 +115,21 @@ def test_a_broken_command_is_named_and_breaks_nothing_else(
     assert whole.returncode == 0
     assert "(broken: the command greet" in whole.stdout
     assert phloem("nodes", "text.split").returncode == 0
+
+
+def test_a_command_that_cannot_say_its_words_is_named_and_breaks_nothing_else(tmp_path: Path, phloem: Phloem) -> None:
+    install(tmp_path, GREET.replace('"--loud"', '"NAME", "--loud"'))
+    done = phloem("greet", "Ada")
+    assert done.returncode == 2
+    assert "the command greet of greeting cannot be loaded: ValueError: " in done.stderr
+    whole = phloem("--help")
+    assert (whole.returncode, "greet somebody" in whole.stdout) == (0, True)
+
+
+def test_its_help_is_shown_as_it_is(tmp_path: Path, phloem: Phloem) -> None:
+    install(tmp_path, GREET.replace("greet somebody", "greet 100% of us"))
+    assert "greet 100% of us" in phloem("--help").stdout
+    assert "Greet 100% of us" in phloem("greet", "--help").stdout
 
 
 def test_two_packages_with_one_command_are_told_apart_by_neither(tmp_path: Path, phloem: Phloem) -> None:

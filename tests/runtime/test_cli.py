@@ -222,6 +222,7 @@ def _process(folder: Path, *words: str, **more: object) -> subprocess.Popen[str]
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_a_run_at_once_and_says_so(folder: Path, number: signal.Signals) -> None:
     body = "phloem: 1\nnodes:\n" + "".join(
@@ -240,6 +241,7 @@ def test_an_interrupt_ends_a_run_at_once_and_says_so(folder: Path, number: signa
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     process = _process(folder, "run", "hello.flow.yaml", "--events")
     assert process.stdout is not None
@@ -251,6 +253,7 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     assert err == ""
 
 
+@pytest.mark.slow
 def test_the_live_view_is_shown_on_a_terminal(folder: Path) -> None:
     import pty
 

@@ -82,6 +82,7 @@ def test_bytes_that_can_change_are_stored_as_bytes():
     assert unpack(pack(bytearray(b"ab"))) == b"ab"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["deep", "deep dict", "deep document", "loop", "loop of big", "no length", "no words", "set"]
 )
@@ -122,6 +123,7 @@ def test_the_json_form_of_json_is_the_same_but_for_what_json_cannot_say(value):
         assert exact(json_form(value)) == exact(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ODD)
 def test_the_json_form_of_the_oddest_values_is_bounded_and_can_be_written(what):
     if what == "no length":

@@ -122,6 +122,7 @@ except DocumentError as error:
     assert [one.name for one in tmp_path.iterdir()] == ["a.yaml"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_killed_while_saving_the_file_is_one_of_the_two(tmp_path):
     path = tmp_path / "a.yaml"

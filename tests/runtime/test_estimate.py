@@ -110,6 +110,22 @@ def test_items_are_added_up_where_the_list_is_known(home):
     assert only(estimated(home, workflow, {"l": ["x"] * 10_001}))[-1] is True
 
 
+def test_each_item_counts_with_its_own_model(home):
+    inputs = {"m": given("list[text]", ["near:one", "dear:one", "dear:one"])}
+    workflow = drawn({"a": box("spend.ask", {"model": "input.m"}, {"prompt": "x" * 35})}, inputs)
+    found = estimated(home, workflow)
+    assert only(found) == (None, 30, 12, 2 * 0.25 * 14, False)
+    assert str(found.nodes[0]) == "a: reads about 30 tokens, writes at most 12, $7.00 at most"
+    assert only(estimated(home, workflow, {"m": ["near:one", "odd:one"]}))[3] is None
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@localhost:1/v1#m", "https://a.example/v1?key=secret#m"])
+def test_an_address_that_may_hold_a_password_is_not_repeated(home, address):
+    found = estimated(home, drawn({"a": box("spend.ask", set={**DEAR, "model": address})}))
+    assert "…" in str(found.nodes[0])
+    assert "secret" not in repr(found)
+
+
 def test_the_limit_of_a_node_bounds_what_is_not_known(home):
     nodes = {
         "w": box("test.words", set={"text": "a b"}),
@@ -215,6 +231,15 @@ def test_check_tells_what_a_run_may_spend(talker, capsys):
     assert "its limit is $0.50" in err
 
 
+def test_check_shows_nothing_that_commands_a_terminal(talker, capsys):
+    Path("ask.flow.yaml").write_text(FLOW.replace("dear:one", r"dear:\e[2Jone") + '"later\\e[2J": 1\n')
+    assert main(["check", "ask.flow.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert "dear:\ufffd[2Jone" in out
+    assert "later\ufffd[2J" in err
+    assert "\x1b" not in out + err
+
+
 def test_check_gives_the_estimate_to_programs(talker, capsys):
     assert main(["check", "--json", "ask.flow.yaml", "--limit", "tokens=50"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
@@ -303,7 +328,7 @@ def test_prompts_are_shown_where_they_are_asked_for(talker, capsys):
     [
         ("token=5", "Did you mean --limit tokens=5?"), ("5", "There are tokens, money and seconds."), ("tokens=0", "a whole number above 0"),
         ("tokens=1.5", "a whole number above 0"), ("tokens=-1", "a whole number"), ("tokens=", "a whole number"), ("tokens=" + "9" * 5000, "a whole number"),
-        ("tokens=²", "a whole number"), ("money=0", "US dollars above 0"), ("money=nan", "US dollars"), ("money=-1", "US dollars"), ("money=1e99", "US dollars"),
+        ("tokens=²", "a whole number"), ("tokens=2,5", "a whole number"), ("money=0", "US dollars above 0"), ("money=nan", "US dollars"), ("money=-1", "US dollars"), ("money=1e99", "US dollars"),
         ("money=€5", "US dollars"), ("seconds=soon", "a length of time"), ("seconds=0", "a length of time"), ("seconds=inf", "a length"),
     ],
 )  # fmt: skip

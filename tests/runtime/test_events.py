@@ -253,6 +253,7 @@ def test_a_preview_is_never_longer_than_asked(value, length):
     assert shown.size >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ODD)
 def test_a_preview_of_the_oddest_value_is_short_and_quick(what):
     value = odd_value(what)

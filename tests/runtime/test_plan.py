@@ -116,6 +116,7 @@ def test_what_is_kept_depends_on_the_kind_and_on_the_node(node, kept):
     assert (key(node) is not None) == kept
 
 
+@pytest.mark.slow
 def test_the_key_follows_the_code_of_the_kind(tmp_path, home):
     source = '''
 from phloem.runtime.declare import node

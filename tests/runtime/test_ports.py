@@ -195,6 +195,7 @@ def test_a_value_of_another_type_is_refused_with_what_came_instead(value, wanted
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["deep", "deep dict", "deep document", "loop", "loop of big"])
 def test_a_value_nested_without_end_is_refused_as_json(what):
     with pytest.raises(InputError, match="nested more than 200 levels deep"):
@@ -207,6 +208,7 @@ def test_bytes_are_not_made_json(value):
         expect(value, PortType("json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["deep", "loop", "wide", "huge int", "no length", "no words"])
 @pytest.mark.parametrize("wanted", ["text", "document", "vector", "list[boolean]"])
 def test_a_hostile_value_of_another_type_is_refused_in_few_words(what, wanted):

@@ -367,6 +367,7 @@ def test_the_outputs_of_a_node_may_come_by_name(engine):
     assert play(engine, workflow).outputs == {"q": 3, "r": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", kinds.ODD)
 def test_no_value_is_too_odd_for_a_run(engine, what):
     workflow = drawn(

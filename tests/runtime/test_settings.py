@@ -60,7 +60,8 @@ def test_without_a_file_there_are_no_settings(home, tmp_path):
         ("models: [", "settings.yaml:1: not YAML"), ("a: b: c", "settings.yaml:1: not YAML"), ("a: 1\n\tb: 2\n", "settings.yaml:2: not YAML"),
         ("[1, 2]", "settings are names with values"), ("text", "settings are names with values"), ("1: 2", "settings are names with values"),
         (b"\xff\xfe", "not a text in UTF-8"), ("a: " + "x" * LARGEST, "larger than 1,000,000 bytes"), ("[" * 100_000, "not YAML"),
-        ("a: !!python/object/apply:os.system [exit]", "not YAML"), ("a: \x07", "not YAML"),
+        ("a: !!python/object/apply:os.system [exit]", "not YAML"), ("a: \x07", "not YAML"), ("a: !!int ''", "not YAML"),
+        ("a: !!timestamp now", "not YAML"), ("a: !!bool maybe", "not YAML"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_none_is_told_with_its_place(home, text, message):
@@ -81,6 +82,8 @@ def test_what_lies_where_the_file_should_be_is_told(home):
     ("text", "ask", "message"),
     [
         ("models: 5", lambda one: one.models, "models must have names with values below it"),
+        ("models: []", lambda one: one.models, "models must have names with values below it"),
+        ("providers: {1: {url: x}}", lambda one: one.providers, "1 in providers is not a name"),
         ("models: {default: 5}", lambda one: one.text("models", "default"), "models.default is 5, and must be a text"),
         ("models: {threads: two}", lambda one: one.whole("models", "threads"), "models.threads is 'two', and must be a whole number, 0 or more"),
         ("models: {threads: 0}", lambda one: one.whole("models", "threads", 1), "models.threads is 0, and must be a whole number, 1 or more"),
@@ -104,7 +107,7 @@ def test_a_wrong_setting_is_told_with_its_name_and_its_rule(home, text, ask, mes
         (500_000, 500_000), ("500000", 500_000), ("8GB", 8 * 10**9), ("8 gb", 8 * 10**9), ("1.5 GiB", 3 * 2**29), ("512MiB", 2**29),
         ("2tb", 2 * 10**12), ("1KB", 1000), ("1 b", 1), (" 3 MB ", 3 * 10**6),
         (0, None), (-1, None), (True, None), (1.5, None), (None, None), ("", None), ("GB", None), ("0", None), ("-1GB", None),
-        ("8 parsecs", None), ("1e9", None), ("８GB", None), (["8GB"], None),
+        ("8 parsecs", None), ("1e9", None), ("８GB", None), (["8GB"], None), ("9" * 400 + "GB", None),
     ],
 )  # fmt: skip
 def test_amounts_of_memory(value, count):
@@ -133,6 +136,21 @@ def test_a_setting_is_taken_away(home):
     last = settings.changed("prices", "openai:gpt-5", None)
     assert dict(last.prices) == {}
     assert dict(last.providers) == dict(settings.providers)
+
+
+@pytest.mark.parametrize("text", [FILE, "models:\n  # default: local:mine\n", "# none\n", ""])
+def test_what_is_not_there_is_taken_away_without_a_trace(home, text):
+    written(home, text).changed("models", "embedding", None).save()
+    assert (home.path / "settings.yaml").read_text() == text
+
+
+def test_a_file_behind_a_link_is_changed_and_the_link_stays(home, tmp_path):
+    home.path.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "own.yaml").write_text(FILE)
+    (home.path / "settings.yaml").symlink_to(tmp_path / "own.yaml")
+    Settings.load(home).changed("models", "default", "local:other").save()
+    assert (home.path / "settings.yaml").is_symlink()
+    assert (tmp_path / "own.yaml").read_text() == FILE.replace("local:mine", "local:other")
 
 
 def test_settings_are_made_where_there_were_none(home):

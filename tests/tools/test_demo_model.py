@@ -57,6 +57,7 @@ def test_nouns_have_their_plurals() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_answer_stands_in_its_passage() -> None:
     r = random.Random(2)
     asked = 0
@@ -88,6 +89,7 @@ def test_every_relation_can_be_asked_about() -> None:
             assert any(facts.state(r, relation, subject).questions for _ in range(60)), relation
 
 
+@pytest.mark.slow
 def test_all_tasks_are_taught_and_lessons_repeat_with_their_seed() -> None:
     first = list(lessons(1500))
     assert {lesson.task for lesson in first} == {
@@ -96,6 +98,7 @@ def test_all_tasks_are_taught_and_lessons_repeat_with_their_seed() -> None:
     assert first == list(lessons(1500))
 
 
+@pytest.mark.slow
 def test_nothing_of_the_gate_is_taught() -> None:
     """None of its names, and none of its sentences."""
     passages = {context for context, _, _ in evaluate.asked(GATE)}
@@ -192,6 +195,7 @@ def test_llama_cpp_computes_what_the_trainer_computes(tiny: tuple[Any, Path], pi
     assert np.abs(ours - theirs).max() < 0.02 * np.abs(ours).max()
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_is(tiny: tuple[Any, Path]) -> None:
     import gguf
 
@@ -200,6 +204,7 @@ def test_a_file_says_what_it_is(tiny: tuple[Any, Path]) -> None:
     assert said == {"general.name": "Phloem demo", "general.license": "apache-2.0", "llama.context_length": 256}
 
 
+@pytest.mark.slow
 def test_a_file_gives_weights_and_tokenizer_back_so_that_training_can_go_on(
     tiny: tuple[Any, Path], pieces: tuple[Path, Any], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ are skipped and results are kept, and more where a node is tried again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from phloem.runtime.context import Services
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.errors import PhloemError
 from phloem.runtime.grants import LOCAL_PROVIDERS, names_server, provider_of
+from phloem.runtime.kinds import Estimate
 from phloem.runtime.services import ModelsService
 from phloem.runtime.workflow import INPUT, Limit
 
@@ -33,9 +34,9 @@ MOST_ITEMS: Final = 10_000
 class NodeEstimate:
     """What a node may spend: tokens read and written, US dollars. None is what cannot be told.
 
-    `node` is its path. With `each` it is for one item of a list whose length only the run will tell, or one turn of
-    a loop. `more` says that what cannot be told costs money too. `limit` is for all that the node does, and what is
-    around it.
+    `node` is its path. `model` is the one that it asks, None also where those are several. With `each` it is for one
+    item of a list whose length only the run will tell, or one turn of a loop. `more` says that what cannot be told
+    costs money too. `limit` is for all that the node does, and what is around it.
     """
 
     node: str
@@ -181,15 +182,28 @@ async def _estimated(
         return NodeEstimate(node.id, None, None, None, None, each)
     if not calls:
         return None
-    first = calls[0][0]
-    model = first.model
-    if model == "":
-        model = models.embedding if first.embedding else models.text
+    by_model: dict[str | None, list[tuple[Estimate, int]]] = {}
+    for one, times in calls:
+        usual = models.embedding if one.embedding else models.text
+        by_model.setdefault(usual if one.model == "" else one.model, []).append((one, times))
+    costs = [await _cost(model, asked, services) for model, asked in by_model.items()]
+    return NodeEstimate(
+        node.id,
+        _told(next(iter(by_model))) if len(by_model) == 1 else None,
+        _sum((one.read, times) for one, times in calls),
+        _sum((one.written, times) for one, times in calls),
+        _sum((money, 1) for money, _ in costs),
+        each,
+        any(more for _, more in costs),
+    )
+
+
+async def _cost(model: str | None, calls: list[tuple[Estimate, int]], services: Services) -> tuple[float | None, bool]:
+    """US dollars for what is known of these calls of one model, and whether what is not known costs money too."""
     read, written = _sum((one.read, times) for one, times in calls), _sum((one.written, times) for one, times in calls)
     money = await _price(model, read or 0, written or 0, services)
     unknown = (MUCH if read is None else 0, MUCH if written is None else 0)
-    more = any(unknown) and bool(await _price(model, *unknown, services))
-    return NodeEstimate(node.id, model, read, written, money, each, more)
+    return money, any(unknown) and bool(await _price(model, *unknown, services))
 
 
 def _executions(node: CheckedNode, turns: _Turns) -> _Turns:
@@ -240,6 +254,13 @@ def _times(limit: Limit, turns: _Turns) -> Limit:
         None if limit.money is None else limit.money * count,
         None if limit.seconds is None else limit.seconds * count,
     )
+
+
+def _told(model: str | None) -> str | None:
+    """The name of a model as a screen may show it: an address may hold a password, and is then not repeated."""
+    if model is not None and names_server(model) and {"@", "?"} & set(model.partition("#")[0]):
+        return f"{model.partition('://')[0]}://…"
+    return model
 
 
 def _known(node: CheckedNode, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,9 +319,10 @@ def _turned(value: Any, link: Joined) -> Any:
     return value if link.fit.coerce is None else link.fit.coerce(value)
 
 
-def _sum(counts: Iterator[tuple[int | None, int]]) -> int | None:
-    total = 0
-    for one, times in counts:
+def _sum(amounts: Iterable[tuple[Amount | None, int]]) -> Amount | int | None:
+    """What comes to so much, so many times; None if of any nobody knows."""
+    total: Amount | int = 0
+    for one, times in amounts:
         if one is None:
             return None
         total += one * times

@@ -35,6 +35,7 @@ LARGEST: Final = 1_000_000
 """Bytes of a settings file: a larger one is some other file."""
 SECTIONS: Final = ("models", "providers", "prices", "tracing")
 
+_AMOUNT: Final = r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([a-zA-Z]*)\s*"
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS_OF_1024: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
@@ -55,7 +56,8 @@ class Settings:
         """What the home's file says; empty settings without a file. ConfigError, with the line, if it is none."""
         path = home.path / "settings.yaml"
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                data = file.read(LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return cls(path)
         except OSError as error:
@@ -148,6 +150,8 @@ class Settings:
 
     def changed(self, section: str, name: str, value: Any) -> Settings:
         """Settings with that value, or without it if `value` is None. The file stays as it is until `save`."""
+        if value is None and name not in self._section(section):
+            return self
         from phloem.runtime.yaml_edit import edited
 
         entries = {key: one for key, one in {**self._section(section), name: value}.items() if one is not None}
@@ -155,10 +159,11 @@ class Settings:
         return Settings(self.path, edited(self._text, section, name, value, wanted))
 
     def save(self) -> None:
-        """Write the file, all or nothing. ConfigError if that cannot be done."""
+        """Write the file, or the one that a link in its place leads to, all or nothing. ConfigError if that cannot
+        be done."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, self._text.encode())
+            replace_file(Path(os.path.realpath(self.path)), self._text.encode())
         except OSError as error:
             raise ConfigError(f"cannot write {self.path}: {(error.strerror or str(error)).lower()}") from error
 
@@ -178,9 +183,12 @@ class Settings:
         return found[0][1]
 
     def _section(self, name: str) -> Mapping[str, Any]:
-        section = self._data.get(name) or {}
+        section = {} if self._data.get(name) is None else self._data[name]
         if not isinstance(section, dict):
             raise ConfigError(f"{self.path}: {name} must have names with values below it")
+        odd = next((key for key in section if not isinstance(key, str)), None)
+        if odd is not None:
+            raise ConfigError(f"{self.path}: {odd!r:.100} in {name} is not a name", hint="Put it in quotes.")
         return section
 
 
@@ -188,7 +196,7 @@ def byte_count(value: object) -> int | None:
     """How many bytes a number or a text such as `8GB`, `1.5 GiB` or `500000` means; None if it means none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value > 0 else None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value, re.ASCII) if isinstance(value, str) else None
+    found = re.fullmatch(_AMOUNT, value, re.ASCII) if isinstance(value, str) else None
     factor = (_UNITS | _UNITS_OF_1024).get(found[2].lower()) if found else None
     return int(float(found[1]) * factor) or None if found and factor else None
 
@@ -200,7 +208,8 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
 
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
+        # The last two are what PyYAML raises for a tag such as !!int or !!timestamp before something else.
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from None

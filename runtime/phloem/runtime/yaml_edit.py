@@ -11,7 +11,7 @@ __all__ = ["edited"]
 
 
 def edited(text: str, section: str, name: str, value: Any, wanted: dict[str, Any]) -> str:
-    """`text` with `section.name` set to `value`, or taken out if that is None: YAML that reads as `wanted`.
+    """`text` with `section.name` set to `value`, or, if it is there, taken out for None: YAML that reads as `wanted`.
 
     Where the file is written in a way that cannot be changed in place it is written anew, without its comments.
     """
@@ -25,17 +25,18 @@ def edited(text: str, section: str, name: str, value: Any, wanted: dict[str, Any
 
 
 def _changed(text: str, section: str, name: str, value: Any) -> str:
-    root = yaml.compose(text, yaml.SafeLoader)
-    if root is None:
-        return text if value is None else f"{_ended(text)}{_key(section)}:\n{_entry(name, value, 2)}"
-    entry = _found(root, section)
+    entry = _found(yaml.compose(text, yaml.SafeLoader), section)
     if entry is None:
-        return text if value is None else f"{_ended(text)}{_key(section)}:\n{_entry(name, value, 2)}"
-    _, entries = entry
+        return f"{_ended(text)}{_key(section)}:\n{_entry(name, value, 2)}"
+    key, entries = entry
     inner = _found(entries, name)
     if inner is not None:
         alone = value is None and len(entries.value) == 1
         return _replaced(text, *(entry if alone else inner), name, value)
+    if isinstance(entries, yaml.ScalarNode) and not entries.value:
+        # Nothing stands in the section but, perhaps, comments.
+        at = _line_end(text, key.end_mark.index)
+        return _ended(text[:at]) + _entry(name, value, key.start_mark.column + 2) + text[at:]
     if not isinstance(entries, yaml.MappingNode) or entries.flow_style or not entries.value:
         raise yaml.YAMLError("not a block of names")
     # Behind the last entry's own line: what follows it may be a comment on the next section.

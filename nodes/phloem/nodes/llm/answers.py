@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
+from phloem.nodes.checks import one_of
 from phloem.runtime.context import Context
 from phloem.runtime.errors import InputError, ServiceError, SettingError
 from phloem.runtime.services import Chance, Ending, Request, Tool
@@ -41,8 +42,10 @@ class Answer:
 async def answer(context: Context, request: Request, *, model: str, cut_off: str) -> Answer:
     """Ask the model, and show the text as the node's output `text` while it comes.
 
-    ServiceError for an answer that was withheld, and with `cut_off` "error" for one that was cut off.
+    ServiceError for an answer that was withheld, and with `cut_off` "error" for one that was cut off. SettingError
+    for any other `cut_off` than that and "keep".
     """
+    one_of("cut_off", cut_off, ("keep", "error"))
     parts: list[str] = []
     ending = Ending()
     async with aclosing(context.models.answer(request, model=model)) as pieces:

@@ -32,11 +32,22 @@ def add_commands(commands: argparse._SubParsersAction[Any], word: str) -> None:
         except ConfigError as error:
             if word:
                 raise
-            commands.add_parser(name, help=f"(broken: {error.message})".replace("%", "%%"))
+            commands.add_parser(name, help=_literal(f"(broken: {error.message})"))
             continue
-        parser = commands.add_parser(name, help=command.help, description=command.help[:1].upper() + command.help[1:])
-        command.add_arguments(parser)
+        about = command.help[:1].upper() + command.help[1:]
+        parser = commands.add_parser(name, help=_literal(command.help), description=about)
         parser.set_defaults(run_command=command.main)
+        try:
+            command.add_arguments(parser)
+        except Exception as error:
+            # The list of all commands has its line all the same.
+            if word:
+                raise _broken(name, values[0], f"{type(error).__name__}: {error}") from error
+
+
+def _literal(words: str) -> str:
+    """A text that argparse shows as it is."""
+    return words.replace("%", "%%")
 
 
 def _load(name: str, values: list[str]) -> Any:
@@ -55,7 +66,10 @@ def _load(name: str, values: list[str]) -> Any:
     except Exception as error:
         # Whatever a package raises while it is imported.
         problem = f"{type(error).__name__}: {error}"
-    raise ConfigError(
-        f"the command {name} of {values[0]} cannot be loaded: {problem}",
-        hint="Install its package again, or uninstall it.",
+    raise _broken(name, values[0], problem)
+
+
+def _broken(name: str, value: str, problem: str) -> ConfigError:
+    return ConfigError(
+        f"the command {name} of {value} cannot be loaded: {problem}", hint="Install its package again, or uninstall it."
     )

@@ -28,8 +28,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if "unrecognized arguments" in message:
-            word = message.partition(": ")[2].split()[0]
-            near = _nearest_option(self, word.partition("=")[0]) if word.startswith("-") else None
+            word, near = message.partition(": ")[2].split()[0], None
+            if word.startswith("-"):
+                # Without its value, which may be a key.
+                word = word.partition("=")[0]
+                near = _nearest_option(self, word)
             message = f"there is no {word}." + (f" Did you mean {near}?" if near else "")
         if "invalid choice" in message:
             from phloem.runtime.words import nearest, or_list

@@ -22,6 +22,7 @@ from phloem.runtime.errors import CheckError, PermissionNeeded, Problem, Workflo
 from phloem.runtime.estimate import RunEstimate, estimate_run, may_spend
 from phloem.runtime.runs import Options
 from phloem.runtime.wishes import Wish, wishes
+from phloem.runtime.words import printable
 from phloem.runtime.workflow import Limit
 
 __all__ = ["main"]
@@ -93,21 +94,22 @@ async def _estimated(
 
 def _tell(found: dict[str, Any]) -> None:
     for problem in found["warnings"]:
-        print(f"warning: {problem}", file=sys.stderr)
+        print(f"warning: {printable(str(problem))}", file=sys.stderr)
     if found["error"]:
         complain(found["error"])
         return
     inside = f" with {found['inside']:,} inside" if found["inside"] else ""
-    print(f"{found['file']}: ok, {found['nodes']} node{'' if found['nodes'] == 1 else 's'}{inside}")
+    nodes = f"{found['nodes']} node{'' if found['nodes'] == 1 else 's'}{inside}"
+    print(f"{printable(found['file'])}: ok, {nodes}")
     if not found["outputs"]:
         print("  gives no outputs: name some under `outputs`, or see a node's with --to")
     if found["open"]:
         print(f"  needs a value: {', '.join(found['open'])}")
     for wish in found["touches"]:
-        print(f"  {_words(wish)}")
+        print(f"  {printable(_words(wish))}")
     estimate = found["estimate"]
     for one in estimate.nodes:
-        print(f"  {one}")
+        print(f"  {printable(str(one))}")
     if estimate.nodes and (estimate.tokens is not None or estimate.money or estimate.limit != UNLIMITED):
         print(f"  in all: {estimate}")
 

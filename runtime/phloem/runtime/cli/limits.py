@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -38,8 +39,8 @@ def parse_limits(texts: Iterable[str]) -> Limit:
 def _amount(word: str, text: str) -> Any:
     """The number that is meant, None if it is none or not above 0."""
     if word == "tokens":
-        plain = text.replace(",", "").replace("_", "")
-        return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= 15 and int(plain) else None
+        whole = re.fullmatch(r"[0-9]{1,15}|[0-9]{1,3}(?:[,_][0-9]{3}){1,4}", text)
+        return int(re.sub("[,_]", "", text)) or None if whole else None
     try:
         value = float(text.removeprefix("$") if word == "money" else text)
     except ValueError:

@@ -138,9 +138,10 @@ def _key(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:10]) <= 1_000_000:
+    count = int(text) if text.isascii() and text.isdigit() and len(text) <= 7 else 0
+    if not 0 < count <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a count from 1 to 1,000,000")
-    return int(text)
+    return count
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from phloem.nodes.commands.models import places
-from phloem.nodes.commands.models.facts import millions, size
+from phloem.nodes.commands.models.facts import about, millions, size
 from phloem.nodes.commands.models.measure import measure
 from phloem.nodes.commands.models.tables import table
 from phloem.nodes.services.models.models import LOCAL, Models
@@ -41,7 +41,7 @@ def main(given: argparse.Namespace) -> int:
     _warn_if_busy()
     results = []
     for name in names:
-        result = asyncio.run(_bench(home, name, given))
+        result = asyncio.run(_bench(home, about(home, name), given))
         results.append(result)
         if not given.json:
             print(_shown(result, blank=len(results) > 1))
@@ -50,9 +50,9 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-async def _bench(home: Home, name: str, given: argparse.Namespace) -> dict[str, Any]:
+async def _bench(home: Home, info: ModelInfo, given: argparse.Namespace) -> dict[str, Any]:
     """What was measured of one model, as JSON."""
-    info = await _about(home, name)
+    name = info.name
     if given.threads and info.provider != LOCAL:
         raise ConfigError(f"{name} does not run here, so it has no threads of ours", hint="Leave out --threads.")
     runs = []
@@ -68,14 +68,6 @@ async def _bench(home: Home, name: str, given: argparse.Namespace) -> dict[str, 
                 await models.close()
         runs += [{"threads": threads, "load_seconds": round(seconds, 3), **asdict(speed)} for speed in speeds]
     return {"name": name, "size": info.size, "parameters": info.parameters, "makes": info.makes, "runs": runs}
-
-
-async def _about(home: Home, name: str) -> ModelInfo:
-    models = Models(home)
-    try:
-        return await models.about(name)
-    finally:
-        await models.close()
 
 
 @contextmanager
@@ -115,9 +107,10 @@ def _status(name: str) -> Iterator[Callable[[str], None]]:
         yield lambda words: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status("", spinner="dots") as status:
-        yield lambda words: status.update(printable(f"{name}: {words}"))
+        yield lambda words: status.update(Text(printable(f"{name}: {words}")))
 
 
 def _warn_if_busy() -> None:

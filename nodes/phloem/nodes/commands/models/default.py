@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
@@ -15,25 +14,23 @@ from phloem.runtime.errors import ConfigError, InputError
 from phloem.runtime.home import Home
 from phloem.runtime.settings import Settings
 
-__all__ = ["default_model", "main"]
+__all__ = ["main"]
 
 
 def main(given: argparse.Namespace) -> int:
     """Show it on stdout, or change the settings."""
     home = Home.default()
-    settings = Settings.load(home)
     setting = "embedding" if given.embedding else "default"
     if given.model and given.unset:
         raise ConfigError("a model and --unset are two wishes", hint="Give one of them.")
-    if given.model:
-        name = places.full_name(given.model)
-        _check(home, name, "vectors" if given.embedding else "text")
-        settings = settings.changed("models", setting, name)
+    chosen = places.full_name(given.model) if given.model else None
+    if chosen:
+        _check(home, chosen, "vectors" if given.embedding else "text")
+    settings = Settings.load(home)
+    if chosen or given.unset:
+        settings = settings.changed("models", setting, chosen)
         settings.save()
-    elif given.unset:
-        settings = settings.changed("models", setting, None)
-        settings.save()
-    name = default_model(settings, embedding=given.embedding)
+    name = settings.text("models", setting) or (DEFAULT_EMBEDDING if given.embedding else DEFAULT_MODEL)
     print(json.dumps({setting: name}, ensure_ascii=False) if given.json else name)
     usual = os.environ.get("PHLOEM_MODEL", "")
     if usual and not given.embedding:
@@ -41,25 +38,11 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def default_model(settings: Settings, *, embedding: bool = False) -> str:
-    """What the settings say, else what Phloem brings. The environment goes before both."""
-    if embedding:
-        return settings.text("models", "embedding") or DEFAULT_EMBEDDING
-    return settings.text("models", "default") or DEFAULT_MODEL
-
-
 def _check(home: Home, name: str, wanted: Literal["text", "vectors"]) -> None:
     """InputError, or what else the service says, unless there is such a model and it makes what is wanted."""
-    from phloem.nodes.services.models.models import Models
+    from phloem.nodes.commands.models.facts import about
 
-    async def about() -> str:
-        models = Models(home)
-        try:
-            return (await models.about(name)).makes
-        finally:
-            await models.close()
-
-    makes = asyncio.run(about())
+    makes = about(home, name).makes
     if makes != wanted:
         raise InputError(
             f"{name} makes {makes}, not {wanted}",

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from phloem.nodes.services.models.models import Models
 from phloem.nodes.services.models.pull.disk import amount
+from phloem.runtime.home import Home
 from phloem.runtime.services import ModelInfo
 
-__all__ = ["as_json", "millions", "size", "tokens"]
+__all__ = ["about", "as_json", "millions", "size", "tokens"]
+
+
+def about(home: Home, name: str) -> ModelInfo:
+    """What is known of the model of that full name, without loading it; the service's error if there is none."""
+
+    async def ask() -> ModelInfo:
+        models = Models(home)
+        try:
+            return await models.about(name)
+        finally:
+            await models.close()
+
+    return asyncio.run(ask())
 
 
 def as_json(info: ModelInfo) -> dict[str, Any]:

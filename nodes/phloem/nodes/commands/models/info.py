@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import sys
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from phloem.nodes.commands.models import places
-from phloem.nodes.commands.models.facts import as_json, millions, size, tokens
+from phloem.nodes.commands.models.facts import about, as_json, millions, size, tokens
 from phloem.nodes.commands.models.key import where
 from phloem.nodes.commands.models.progress import shown
 from phloem.nodes.commands.models.tables import table
 from phloem.nodes.services.models.local.gguf import Header, read_header
-from phloem.nodes.services.models.models import LOCAL, SENTENCE, Models
+from phloem.nodes.services.models.models import LOCAL, SENTENCE
 from phloem.nodes.services.models.pull.folder import digest_of
 from phloem.nodes.services.models.pull.origin import Origin
 from phloem.runtime.default_models import DefaultModels
@@ -43,7 +42,7 @@ def main(given: argparse.Namespace) -> int:
     home = Home.default()
     settings = Settings.load(home)
     name = places.full_name(given.model)
-    info = asyncio.run(_about(home, name))
+    info = about(home, name)
     chosen = DefaultModels.choose("", "", settings)
     roles = [role for role, one in (("default", chosen.text), ("default for vectors", chosen.embedding)) if one == name]
     facts = _of_file(info) if info.provider == LOCAL else _elsewhere(info, settings)
@@ -69,14 +68,6 @@ def _rows(info: ModelInfo, roles: list[str], facts: dict[str, Any]) -> list[tupl
         **{key.replace("_", " "): _said(key, value) for key, value in details.items()}, "path": info.path,
     }  # fmt: skip
     return [(name, words) for name, words in rows.items() if words]
-
-
-async def _about(home: Home, name: str) -> ModelInfo:
-    models = Models(home)
-    try:
-        return await models.about(name)
-    finally:
-        await models.close()
 
 
 def _of_file(info: ModelInfo) -> dict[str, Any]:

@@ -39,9 +39,14 @@ def where(provider: str, settings: Settings) -> str | None:
     """Where the key of a provider is: in a variable of the environment, in the keyring; None if there is none."""
     if provider == HUB and os.environ.get("HF_TOKEN", "").strip():
         return "environment variable HF_TOKEN"
+    return keys.where(_named(provider, settings) or provider)
+
+
+def _named(provider: str, settings: Settings) -> str:
+    """What the settings say that the key of a provider is kept under, instead of the provider's own name."""
     entry = settings.providers.get(provider)
     named = entry.get("key") if isinstance(entry, dict) else None
-    return (keys.where(named) if isinstance(named, str) else None) or keys.where(provider)
+    return named if isinstance(named, str) else ""
 
 
 def _set(provider: str, more: list[str]) -> int:
@@ -54,17 +59,29 @@ def _set(provider: str, more: list[str]) -> int:
             "input. What you just typed is in the history now: take it out, or make a new key.",
         )
     if more:
-        key = sys.stdin.read(LONGEST)
+        key = _read()
     elif sys.stdin.isatty():
         key = _asked(provider)
     else:
         raise ConfigError("nobody can be asked for the key", hint=f"… | phloem models key set {provider} -")
     keys.store(provider, key)
-    names = keys.variables(provider)
     print(f"the key for {provider} is in the keyring", file=sys.stderr)
-    if any(os.environ.get(name, "").strip() for name in names):
-        print(f"{names[0]} is set too, and goes before it", file=sys.stderr)
+    first = next((name for name in _variables(provider) if os.environ.get(name, "").strip()), None)
+    if first is not None:
+        print(f"{first} is set too, and goes before it", file=sys.stderr)
+    settings = Settings.load(Home.default())
+    if _named(provider, settings):
+        # What the settings name is not repeated: it may be a key, written in the wrong place.
+        print(f"{settings.path} names another key for {provider}, and that one is used", file=sys.stderr)
     return 0
+
+
+def _read() -> str:
+    """What stands on standard input; empty, which is no key, for what is no text."""
+    try:
+        return sys.stdin.read(LONGEST)
+    except UnicodeDecodeError:
+        return ""
 
 
 def _asked(provider: str) -> str:
@@ -79,7 +96,7 @@ def _list(*, as_json: bool) -> int:
     found: list[dict[str, Any]] = []
     for provider in [*provider_names(settings), HUB]:
         place = where(provider, settings)
-        found.append({"provider": provider, "key": place, "variable": _variable(provider)})
+        found.append({"provider": provider, "key": place, "variable": next(iter(_variables(provider)), None)})
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return 0
@@ -91,21 +108,19 @@ def _list(*, as_json: bool) -> int:
     return 0
 
 
-def _variable(provider: str) -> str | None:
-    if provider == HUB:
-        return "HF_TOKEN"
-    return next(iter(keys.variables(provider)), None)
+def _variables(provider: str) -> tuple[str, ...]:
+    """The environment variables whose key goes before that in the keyring, in this order."""
+    return ("HF_TOKEN", *keys.variables(HUB)) if provider == HUB else keys.variables(provider)
 
 
 def _known(provider: str) -> str:
     """`provider`, if there is one of that name. InputError for any other, which would never be asked for its key."""
     settings = Settings.load(Home.default())
-    named = [entry.get("key") for entry in settings.providers.values() if isinstance(entry, dict)]
-    known = [*provider_names(settings), HUB, *(one for one in named if isinstance(one, str))]
-    if provider in known:
+    known = [*provider_names(settings), HUB]
+    if provider in known or provider in {_named(one, settings) for one in settings.providers}:
         return provider
+    # What was typed is not repeated, nor what the settings name: either may be a key, given in the wrong place.
     near = nearest(provider, known)
-    # What was typed is not repeated: it may be a key, given in the wrong place.
     raise InputError(
         "there is no provider of that name" + (f"; did you mean {near}?" if near else ""),
         hint=f"There are {', '.join(PRESETS)} and {HUB}. Others are named in {settings.path} under `providers`.",

@@ -51,7 +51,7 @@ def main(given: argparse.Namespace) -> int:
         note = part.note()
         of = f" of {amount(note.size)}" if note and note.size else ""
         source = f", to go on: phloem models pull {printable(note.source)}" if note else ""
-        print(f"paused: {part.name}, {amount(part.size)}{of}{source}", file=sys.stderr)
+        print(f"paused: {printable(part.name)}, {amount(part.size)}{of}{source}", file=sys.stderr)
     for trouble in _unusable(local):
         print(f"warning: {printable(trouble)}", file=sys.stderr)
     for name, role in defaults.items():

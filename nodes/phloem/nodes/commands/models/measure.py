@@ -100,7 +100,7 @@ async def measure(
     tell("loading")
     cold = await _seconds(models, info)
     warm = min([await _seconds(models, info) for _ in range(3)])
-    room = (info.context or prompt + write) - ROOM_FOR_TEMPLATE
+    room = max(8, info.context - ROOM_FOR_TEMPLATE) if info.context else max(8, prompt, write)
     words = await _words_for(models, info, max(8, min(prompt, room)))
     rate = (await _read(models, info, min(words, 32), 1)).rate
     speeds = []

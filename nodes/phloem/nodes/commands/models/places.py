@@ -28,7 +28,7 @@ def catalogue() -> Catalogue:
 
 def full_name(text: str) -> str:
     """The full name of the model that a user means by a name, the path of a file, or a full name already."""
-    if text.startswith("local:") or ":" not in text or Path(text).is_file():
+    if text.startswith("local:") or ":" not in text or _is_file(text):
         name = text.removeprefix("local:")
         return f"local:{Path(name).absolute()}" if _is_path(name) else f"local:{name}"
     return text
@@ -48,4 +48,12 @@ def own_name(text: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return "/" in name or "\\" in name or name.startswith(".") or (name.endswith(".gguf") and Path(name).is_file())
+    return "/" in name or "\\" in name or name.startswith(".") or (name.endswith(".gguf") and _is_file(name))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:
+        # Such as a name that is too long for any file.
+        return False

@@ -10,6 +10,7 @@ from phloem.nodes.checks import one_of
 from phloem.nodes.llm.conversations.drafts import Draft, Drafts
 from phloem.nodes.llm.conversations.summary import Ask, Count, summary
 from phloem.nodes.llm.conversations.turns import Talk
+from phloem.runtime.budget import tokens_in
 from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.values import Document, Message
 
@@ -132,9 +133,13 @@ async def _too_long(drafts: Drafts, must: Draft, reader: Reader) -> InputError:
     }
     lengths = {name: sum(len(message.content) for message in messages) for name, messages in parts.items()}
     longest = max(lengths, key=lambda name: lengths[name])
+    if drafts.is_far_too_long(must):
+        tokens = f"about {sum(tokens_in(message.content) for message in drafts.messages(must)):,}"
+    else:
+        tokens = f"{await drafts.tokens(must):,}"
     way_out = "Let overflow be drop or summarise, so that old turns make room" if must.turns else "Shorten it"
     return InputError(
-        f"the conversation has {await drafts.tokens(must):,} tokens and there is room for {drafts.room:,}; most of it "
+        f"the conversation has {tokens} tokens and there is room for {drafts.room:,}; most of it "
         f"is {longest} ({lengths[longest]:,} characters)",
         hint=f"{way_out}, or choose a model that reads more; {reader.why}.",
     )

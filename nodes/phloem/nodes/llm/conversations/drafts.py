@@ -52,9 +52,12 @@ class Drafts:
             self._measured[draft] = await self._count(self.messages(draft))
         return self._measured[draft]
 
+    def is_far_too_long(self, draft: Draft) -> bool:
+        """True for a draft that cannot fit whatever its tokens are, and would take long to measure."""
+        return sum(len(message.content) for message in self.messages(draft)) > self.room * LONGEST_TOKEN
+
     async def fits(self, draft: Draft) -> bool:
-        length = sum(len(message.content) for message in self.messages(draft))
-        return length <= self.room * LONGEST_TOKEN and await self.tokens(draft) <= self.room
+        return not self.is_far_too_long(draft) and await self.tokens(draft) <= self.room
 
     def messages(self, draft: Draft) -> list[Message]:
         """The conversation as the model reads it: the documents stand in what the user says last."""

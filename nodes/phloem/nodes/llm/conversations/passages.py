@@ -26,7 +26,7 @@ def documents_of(values: object) -> list[Document]:
     InputError for anything else.
     """
     return [
-        Document(one.text, str(one.metadata.get("title", "")), one.source, one.metadata)
+        Document(one.text, str(one.metadata.get("title") or ""), one.source, one.metadata)
         if isinstance(one, Hit)
         else one
         for one in _read(values)

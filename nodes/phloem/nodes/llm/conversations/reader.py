@@ -49,7 +49,7 @@ async def reader_of(
     if room is not None and tools:
         room -= await count([Message("system", _told(tools))])
         why += ", and the tools take a part of it"
-    return Reader(room and max(room, 1), why, about.context or room or 0, count, ask)
+    return Reader(None if room is None else max(room, 0), why, about.context or room or 0, count, ask)
 
 
 def _told(tools: Sequence[Tool]) -> str:

@@ -58,11 +58,11 @@ async def summary(turns: Sequence[Turn], ask: Ask, count: Count, *, room: int, l
 
 def _transcript(turns: Sequence[Turn]) -> tuple[str, list[str]]:
     """The summary that the turns may begin with, and the rest of what was said, a text for each message."""
-    earlier = ""
-    first = turns[0][0] if turns and turns[0] else None
-    if first is not None and first.role == "user" and first.content.startswith(f"{HEAD}\n"):
-        earlier = first.content.removeprefix(f"{HEAD}\n")
+    earlier = turns[0][0].content.removeprefix(f"{HEAD}\n") if turns else ""
+    if turns and turns[0] == as_turn(earlier):
         turns = turns[1:]
+    else:
+        earlier = ""
     said = [message for turn in turns for message in turn]
     lines = [f"{message.role.capitalize()}: {_words(message)}" for message in said]
     return earlier, [line for line in lines if not line.endswith(": ")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 from phloem.runtime.errors import InputError
 from phloem.runtime.values import Blob, Message
@@ -36,10 +36,10 @@ class Talk:
         """
         said = list(messages)
         if system.strip():
-            said = [Message("system", system), *(said[1:] if said and said[0].role == "system" else said)]
+            said = [Message("system", system), *dropwhile(_instructs, said)]
         if prompt.strip() or images:
             said.append(Message("user", prompt, tuple(images)))
-        begin = tuple(takewhile(lambda message: message.role == "system", said))
+        begin = tuple(takewhile(_instructs, said))
         rest = said[len(begin) :]
         if not rest or rest[-1].role in ("assistant", "system"):
             raise InputError("there is nothing to answer", hint=_what_to_give(rest))
@@ -50,6 +50,10 @@ class Talk:
     def messages(self) -> list[Message]:
         """The whole of it."""
         return [*self.system, *(message for turn in self.turns for message in turn), *self.last]
+
+
+def _instructs(message: Message) -> bool:
+    return message.role == "system"
 
 
 def _turns(messages: Sequence[Message]) -> list[Turn]:

@@ -67,9 +67,10 @@ class Models:
     def backend(self, provider: str) -> ModelsService:
         """What has the models of a provider."""
         kind = provider if provider in _MAKERS else ""
-        if kind not in self._made:
-            self._made[kind] = _MAKERS.get(kind, _hosted)(self._home)
-        backend: ModelsService = self._made[kind]
+        backend: ModelsService | None = self._made.get(kind)
+        if backend is None:
+            # Two threads may each make one, of which both then use the same.
+            backend = self._made.setdefault(kind, _MAKERS.get(kind, _hosted)(self._home))
         return backend
 
     def _backend(self, model: str) -> ModelsService:

@@ -4,7 +4,8 @@ Each becomes a Grammar (`tree`, `grammar`): rules that llama.cpp holds a model t
 that tell by themselves whether a text fits, and that close one which was cut off (`recogniser`, `shortest`).
 `schema` compiles schemas, with `numbers`, `strings`, `objects`, `keys` and `arrays`; `regex` and `automaton` compile
 patterns, `gbnf_reader` reads grammars. `factoring` makes alternatives part where they differ, and `ways` refuses what
-would still be read in too many ways. `schema_check` checks a schema beforehand and every answer afterwards.
+would still be read in too many ways. `schema_check` and `schema_words` check a schema beforehand, and every answer
+once `parsed` has read it.
 
 What becomes of the keywords of JSON Schema (draft 2020-12; 6, 7 and 2019-09 where `$schema` says so):
 
@@ -18,7 +19,7 @@ checked afterwards: an answer that breaks them is a ServiceError
     that exactly one of oneOf fits, not (but for types), if, then and else, contains with minContains and
     maxContains, uniqueItems otherwise, dependentSchemas, unevaluatedItems and unevaluatedProperties; maxItems,
     maxProperties and maxLength beyond what can be counted, propertyNames of other sorts; what two parts of an allOf
-    say that cannot be put together; and a key written twice.
+    say that cannot be put together.
 refused with a SettingError
     $ref to anything outside the schema (nothing is ever fetched), $dynamicRef, $recursiveRef, $id inside the
     schema, patternProperties beside unevaluatedProperties, lookaround, back references and word boundaries in
@@ -31,13 +32,15 @@ ignored, as the standard says
 Four things are narrower than the standard, as with most makers of structured output. Properties come in the
 order in which they are listed. Properties that are not listed are written only if `additionalProperties` or
 `patternProperties` allows them in so many words. A tuple (`prefixItems`) is written whole unless `minItems` says that
-it may be shorter. And a number with type integer is written without a point.
+it may be shorter. And a number with type integer is written without a point. A property that is not listed may be
+written twice; its last value holds.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,6 +48,7 @@ from typing import Any, Final
 from phloem.nodes.services.models.forms import regex
 from phloem.nodes.services.models.forms.automaton import Automaton
 from phloem.nodes.services.models.forms.grammar import Grammar
+from phloem.nodes.services.models.forms.parsed import parsed
 from phloem.nodes.services.models.forms.tree import Text, alt
 from phloem.runtime.errors import ServiceError, SettingError
 
@@ -82,18 +86,17 @@ def form_of(form: Mapping[str, Any]) -> Form:
     if len(form) != 1:
         raise SettingError(f"give exactly one of {_KINDS}", hint="They are ways to say the same thing.")
     ((kind, value),) = form.items()
-    if kind == "schema":
-        return _schema_form(_canonical(value))
-    if kind == "pattern":
-        if not isinstance(value, str):
-            raise SettingError("the pattern must be a text")
-        return _pattern_form(value)
-    if kind == "choices":
-        return _choice_form(_choices(value))
-    if kind == "grammar":
-        if not isinstance(value, str):
-            raise SettingError("the grammar must be a text")
-        return _grammar_form(value)
+    try:
+        if kind == "schema":
+            return _schema_form(_canonical(value))
+        if kind == "choices":
+            return _choice_form(_choices(value))
+        if kind in ("pattern", "grammar"):
+            if not isinstance(value, str):
+                raise SettingError(f"the {kind} must be a text")
+            return _pattern_form(value) if kind == "pattern" else _grammar_form(value)
+    except RecursionError:
+        raise SettingError(f"the {kind} is nested too deeply") from None
     raise SettingError(f"{kind!r:.80} is not a form; forms are {_KINDS}")
 
 
@@ -115,12 +118,12 @@ def _schema_form(canonical: str) -> Form:
 
     def read(text: str) -> Any:
         try:
-            value = json.loads(text)
+            value = parsed(text)
             problem = check.problem(value)
         except RecursionError:
-            problem = "it is nested too deeply"
+            problem = "it, or the schema, is nested too deeply"
         except ValueError as error:
-            problem = f"it is not JSON ({error})"
+            problem = str(error)
         if problem is not None:
             raise ServiceError(
                 f"the model's answer does not fit the schema: {problem}",
@@ -135,10 +138,14 @@ def _schema_form(canonical: str) -> Form:
 def _pattern_form(pattern: str) -> Form:
     grammar = Grammar(Automaton.of(regex.full_match(pattern)).rules("root", lambda characters: characters)).pruned()
     grammar.check()
-    regex.matches(pattern, "")
+    regex.check(pattern)
 
     def read(text: str) -> str:
-        if not regex.matches(pattern, text):
+        try:
+            fits = regex.matches(pattern, text) and not _has_surrogate(text)
+        except SettingError as error:
+            raise ServiceError(f"the model's answer cannot be checked: {error.message}", hint=error.hint) from None
+        if not fits:
             raise ServiceError(f"the model's answer does not match the pattern: {_short(text)}")
         return text
 
@@ -184,7 +191,7 @@ def _choices(value: object) -> tuple[str, ...]:
 
 
 def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= one <= "\udfff" for one in text)
+    return re.search("[\ud800-\udfff]", text) is not None
 
 
 def _short(text: str) -> str:

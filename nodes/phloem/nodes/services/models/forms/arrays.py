@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from phloem.nodes.services.models.forms.json_text import COMMA
 from phloem.nodes.services.models.forms.tree import NOTHING, Node, Ref, Text, alt, repeat, seq
 
-__all__ = ["array", "distinct_rules"]
+__all__ = ["array_rules", "distinct_rules"]
 
 
-def array(first: Sequence[Node], more: Node | None, least: int, most: int | None) -> Node:
-    """An array that begins with `first` and goes on with `more`, with `least` to `most` of them in all."""
+def array_rules(first: Sequence[Node], more: Node | None, least: int, most: int | None, name: str) -> dict[str, Node]:
+    """Rules for an array that begins with `first` and goes on with `more`, with `least` to `most` of them in all.
+
+    The first is called `name`; there is one for each place from which on nothing is needed.
+    """
+    rules: dict[str, Node] = {}
     fixed = first[:most]
     rest_least = max(0, least - len(fixed))
     rest_most = None if most is None else most - len(fixed)
@@ -24,8 +28,10 @@ def array(first: Sequence[Node], more: Node | None, least: int, most: int | None
         rest = rest if rest_least else repeat(rest, 0, 1)
     for index in range(len(fixed) - 1, -1, -1):
         rest = seq(COMMA, fixed[index], rest) if index else seq(fixed[index], rest)
-        rest = rest if index < least else repeat(rest, 0, 1)
-    return seq(Text("["), rest, Text("]"))
+        if index >= least:
+            rules[f"{name} from {index}"] = repeat(rest, 0, 1)
+            rest = Ref(f"{name} from {index}")
+    return {name: seq(Text("["), rest, Text("]")), **rules}
 
 
 def distinct_rules(values: Sequence[Node], least: int, most: int | None, name: str) -> dict[str, Node]:
@@ -33,6 +39,7 @@ def distinct_rules(values: Sequence[Node], least: int, most: int | None, name: s
 
     There is a rule for each set of values that were used already.
     """
+    values = list(dict.fromkeys(values))
     most = len(values) if most is None else min(most, len(values))
     start: frozenset[int] = frozenset()
     names = {start: f"{name} after 0"}

@@ -8,6 +8,7 @@ Notation: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -227,7 +228,7 @@ class _Reader:
             self.at += 1
         if start == self.at:
             raise _Wrong(start, "a number is missing", "Repetitions are {3}, {3,} or {3,5}.")
-        return int(self.source[start : min(self.at, start + 9)])
+        return int(self.source[start : self.at].lstrip("0")[:9] or "0")
 
     def _character(self) -> str:
         """One character of a text or a set."""
@@ -241,12 +242,10 @@ class _Reader:
         if mark in _HEX:
             digits = self.source[self.at : self.at + _HEX[mark]]
             self.at += len(digits)
-            try:
-                if len(digits) == _HEX[mark] and digits.isalnum():
-                    return chr(int(digits, 16))
-            except (ValueError, OverflowError):
-                pass
-            raise _Wrong(start, f"\\{mark}{digits}, which is no character")
+            code = int(digits, 16) if re.fullmatch("[0-9a-fA-F]+", digits) and len(digits) == _HEX[mark] else -1
+            if not 0 <= code <= LAST:
+                raise _Wrong(start, f"\\{mark}{digits}, which is no character")
+            return chr(code)
         if mark not in _ESCAPES or not mark:
             raise _Wrong(
                 start,

@@ -122,24 +122,31 @@ def key(name: str) -> Node:
     return seq(literal(name), COLON)
 
 
-def key_but(names: Iterable[str]) -> Node:
-    """A key that is none of `names`. It is written without escapes, so that none is spelled another way."""
-    plain = {name for name in names if len(name) <= LONGEST_NAME and all(one in PLAIN for one in name)}
-    return seq(Text('"'), _rest_but(sorted(plain)), Text('"'))
+def key_but(names: Iterable[str], name: str) -> dict[str, Node]:
+    """Rules for the inside of a key that is none of `names`; the first is called `name`.
 
-
-def _rest_but(names: list[str]) -> Node:
-    """What is none of `names`."""
-    if not names:
-        return repeat(PLAIN, 0, None)
-    heads = sorted({name[0] for name in names if name})
-    others = PLAIN & ~Chars.of((ord(one), ord(one)) for one in heads)
-    options = [seq(others, repeat(PLAIN, 0, None))]
-    for head in heads:
-        rest = _rest_but([name[1:] for name in names if name.startswith(head)])
-        options.append(seq(Text(head), rest))
-    chosen = alt(*options)
-    return chosen if "" in names else repeat(chosen, 0, 1)
+    It is written without escapes, so that none is spelled another way. There is a rule for each beginning
+    of one of the names.
+    """
+    plain = {one for one in names if len(one) <= LONGEST_NAME and all(character in PLAIN for character in one)}
+    if not plain:
+        return {name: repeat(PLAIN, 0, None)}
+    begun = {"": name}
+    after: dict[str, dict[str, None]] = {"": {}}
+    for one in sorted(plain):
+        for place, character in enumerate(one):
+            after[one[:place]][character] = None
+            if one[: place + 1] not in begun:
+                begun[one[: place + 1]] = f"{name} {len(begun)}"
+                after[one[: place + 1]] = {}
+    rules = {}
+    for beginning, heads in after.items():
+        others = PLAIN & ~Chars.of((ord(head), ord(head)) for head in heads)
+        chosen = alt(
+            seq(others, repeat(PLAIN, 0, None)), *(seq(Text(head), Ref(begun[beginning + head])) for head in heads)
+        )
+        rules[begun[beginning]] = chosen if beginning in plain else repeat(chosen, 0, 1)
+    return rules
 
 
 RULES: Final[dict[str, Node]] = {

@@ -13,7 +13,7 @@ from phloem.nodes.services.models.forms import json_text as spelled
 from phloem.nodes.services.models.forms import regex
 from phloem.nodes.services.models.forms.automaton import Automaton
 from phloem.nodes.services.models.forms.schema_merge import Contradiction, Schema, both, flattened
-from phloem.nodes.services.models.forms.strings import string_automaton
+from phloem.nodes.services.models.forms.strings import counted_automaton, lengths, string_automaton
 from phloem.nodes.services.models.forms.tree import Node, Ref, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
@@ -57,7 +57,9 @@ class Keys:
         known = list(names)
         if not self._patterns and self._names is True:
             if self._rest is not False:
-                yield spelled.key_but(known), self._rest
+                inner = f"{self._name} key"
+                self.rules |= spelled.key_but(known, inner)
+                yield seq(Text('"'), Ref(inner), Text('"')), self._rest
             return
         try:
             every = self._every(known)
@@ -86,7 +88,8 @@ class Keys:
                 fit = [one for one in listed if isinstance(one, str) and self._fits(one, self._names)]
                 every = every & Automaton.of(alt(*map(_text, fit)))
             elif self._names.keys() <= _OF_STRINGS:
-                every = every & (string_automaton(self._names) or _counted(self._names))
+                of_names = string_automaton(self._names)
+                every = every & of_names if of_names else counted_automaton(every, *lengths(self._names))
         elif self._names is False:
             raise Contradiction("the schema allows no property")
         return every.without(Automaton.of(alt(*map(_text, known))))
@@ -94,12 +97,6 @@ class Keys:
 
 def _text(text: str) -> Node:
     return Text(text) if text else seq()
-
-
-def _counted(schema: Mapping[str, Any]) -> Automaton:
-    """What reads texts whose length is as `schema` says."""
-    anything = Automaton.of(repeat(spelled.PLAIN, 0, None))
-    return anything.counted(int(schema.get("minLength", 0)), schema.get("maxLength"))
 
 
 @functools.lru_cache(maxsize=64)

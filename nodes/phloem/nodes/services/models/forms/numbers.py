@@ -46,23 +46,25 @@ def number_rules(schema: Mapping[str, Any], name: str, *, whole: bool) -> dict[s
 
 
 class _Bound(NamedTuple):
+    """A bound. Its digits are taken as they are: arithmetic with Decimal would round them to 28."""
+
     value: Decimal
     open: bool
     """Whether the bound itself is outside."""
 
     @property
     def negated(self) -> _Bound:
-        return _Bound(-self.value, self.open)
+        return _Bound(self.value.copy_negate(), self.open)
 
     @property
     def whole(self) -> str:
         """The digits before the point, of the distance from 0."""
-        return str(int(abs(self.value)))
+        return str(int(self.value.copy_abs()))
 
     @property
     def places(self) -> str:
         """The digits behind the point."""
-        return format(abs(self.value), "f").partition(".")[2].rstrip("0")
+        return format(self.value.copy_abs(), "f").partition(".")[2].rstrip("0")
 
 
 def _bound(schema: Mapping[str, Any], closed: str, opened: str, tighter: Any) -> _Bound | None:
@@ -76,7 +78,7 @@ def _bound(schema: Mapping[str, Any], closed: str, opened: str, tighter: Any) ->
 def _decimal(number: float) -> Decimal:
     """The number as it was written; from 10^15 on, where a double has no places, exactly what it is."""
     value = Decimal(repr(number)) if abs(number) < 10**DIGITS else Decimal(number)
-    if abs(value) >= Decimal(10) ** MOST_DIGITS or len(value.normalize().as_tuple().digits) > MOST_DIGITS:
+    if value.copy_abs() >= Decimal(10) ** MOST_DIGITS:
         raise SettingError(
             f"the schema has the bound {number!r:.60}", hint=f"Bounds have at most {MOST_DIGITS} digits."
         )

@@ -10,6 +10,7 @@ with another hands its place on, so that what repeats by calling itself last doe
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,7 +27,10 @@ MOST_STEPS: Final = 1_000_000
 
 
 class Recogniser:
-    """A grammar ready to read texts with. Its places are worked out when a text first comes to them."""
+    """A grammar ready to read texts with, in several threads at once.
+
+    Its places are worked out when a text first comes to them.
+    """
 
     def __init__(self, rules: Mapping[str, Node], shortest: Shortest) -> None:
         self.shortest = shortest
@@ -34,6 +38,7 @@ class Recogniser:
         self._places: list[_Place] = [_end()]
         self._numbers: dict[tuple[object, ...], int] = {}
         self._starts: dict[str, int] = {}
+        self._growing = threading.Lock()
 
     def fits(self, text: str) -> bool:
         """Whether all of `text` is what the grammar says."""
@@ -43,14 +48,17 @@ class Recogniser:
     def start(self, rule: str) -> int:
         """The place at the beginning of `rule`."""
         if rule not in self._starts:
-            self._starts[rule] = self._place(self._rules[rule], 0)
+            with self._growing:
+                self._starts[rule] = self._place(self._rules[rule], 0)
         return self._starts[rule]
 
     def place(self, number: int) -> _Place:
         """The place, with what may follow worked out."""
         place = self._places[number]
         if not place.open:
-            self._open(place)
+            with self._growing:
+                if not place.open:
+                    self._open(place)
         return place
 
     def _place(self, node: Node, after: int, start: int = 0, *key: object) -> int:

@@ -6,15 +6,17 @@ The usual constructs are understood, with Python's meaning. What looks elsewhere
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
+from phloem.nodes.patterns import compiled
 from phloem.nodes.services.models.forms.classes import ANY, ANY_LINE, VISIBLE, means, writes
 from phloem.nodes.services.models.forms.grammar import MOST_TIMES
-from phloem.nodes.services.models.forms.tree import Chars, Node, Text, alt, repeat, seq
+from phloem.nodes.services.models.forms.tree import LAST, Chars, Node, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
-__all__ = ["Branch", "branches", "found_in", "full_match", "matches"]
+__all__ = ["Branch", "branches", "check", "found_in", "full_match", "matches"]
 
 LONGEST: Final = 2_000
 DEEPEST: Final = 40
@@ -56,14 +58,18 @@ def branches(pattern: str, *, wide: bool = False) -> tuple[Branch, ...]:
     return _Reader(pattern, wide=wide).branches()
 
 
+def check(pattern: str) -> None:
+    """SettingError unless `pattern` can be both written as a grammar and searched for."""
+    branches(pattern)
+    compiled(pattern)
+
+
 def matches(pattern: str, text: str, *, whole: bool = True) -> bool:
     """Whether `pattern` matches all of `text`, or some of it. SettingError if that takes too long to tell."""
-    from phloem.nodes.patterns import compiled
-
     ready = compiled(pattern)
     try:
         found = (ready.fullmatch if whole else ready.search)(text, timeout=SECONDS)
-    except TimeoutError:
+    except (TimeoutError, MemoryError):
         raise SettingError(
             f"the pattern takes more than {SECONDS:g} second on a text of {len(text):,} characters",
             hint="Avoid a repetition inside a repetition, such as (a+)+.",
@@ -79,7 +85,7 @@ _NAMED: Final = {
 }  # fmt: skip
 _GROUPS: Final = {
     "=": "a lookahead", "!": "a lookahead", "<=": "a lookbehind", "<!": "a lookbehind", "P=": "a back reference",
-    ">": "an atomic group", "(": "a condition", "#": "a comment",
+    ">": "an atomic group", "(": "a condition", "#": "a comment", "<": "a group not named as in (?P<name>…)",
 }  # fmt: skip
 
 
@@ -179,10 +185,10 @@ class _Reader:
         if character in _HEX:
             digits = self._pattern[self._at : self._at + _HEX[character]]
             self._at += len(digits)
-            try:
-                return self._plain(chr(int(digits, 16)) if len(digits) == _HEX[character] else "\0", start)
-            except (ValueError, OverflowError):
-                raise self._error(f"\\{character}{digits}, which is no character", start) from None
+            code = int(digits, 16) if re.fullmatch("[0-9a-fA-F]+", digits) and len(digits) == _HEX[character] else -1
+            if not 0 <= code <= LAST:
+                raise self._error(f"\\{character}{digits}, which is no character", start)
+            return self._plain(chr(code), start)
         if character in _NAMED:
             raise self._error(_NAMED[character], start)
         if character.isdigit():
@@ -269,8 +275,8 @@ class _Reader:
         if not all(part.isascii() and part.isdigit() for part in (low, high) if part) or not (low or comma):
             raise self._error("a { that begins no repetition (write \\{ for the character)", start)
         self._at = end + 1
-        least = int(low[:9] or "0")
-        most = (int(high[:9]) if high else None) if comma else least
+        least = int(low or "0")
+        most = (int(high) if high else None) if comma else least
         if most is not None and most < least:
             raise self._error("a repetition whose end is below its beginning", start)
         if max(least, most or 0) > MOST_TIMES:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from phloem.nodes.services.models.forms import json_text as spelled
-from phloem.nodes.services.models.forms.arrays import array, distinct_rules
+from phloem.nodes.services.models.forms.arrays import array_rules, distinct_rules
 from phloem.nodes.services.models.forms.grammar import MOST_PARTS, MOST_TIMES, Grammar, too_large
 from phloem.nodes.services.models.forms.keys import Keys
 from phloem.nodes.services.models.forms.numbers import number_rules
@@ -183,7 +183,7 @@ class _Compiler:
         if schema.get("uniqueItems") and not first and (values := self._few_values(items)) is not None:
             return distinct_rules([spelled.literal(value) for value in values], least, most, name)
         more = None if items is False else self._rule(items)
-        return {name: array([self._rule(part) for part in first], more, least, most)}
+        return array_rules([self._rule(part) for part in first], more, least, most, name)
 
     def _few_values(self, schema: Schema) -> list[Any] | None:
         """The values that `schema` lists, if they are few and simple enough to be told apart."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from phloem.nodes.services.models.forms import regex
-from phloem.nodes.services.models.forms.schema_merge import Schema
+from phloem.nodes.services.models.forms.schema_merge import Schema, target
+from phloem.nodes.services.models.forms.schema_words import OWN_CHECKS, TooMuch, allow, counted
 from phloem.runtime.errors import SettingError
 
 __all__ = ["SchemaCheck"]
@@ -20,10 +20,10 @@ DEEPEST: Final = 40
 MOST_PARTS: Final = 2_000
 MOST_STEPS: Final = 50_000
 """How many keywords are looked at to check one answer; as many take about a second."""
+MOST_SCHEMA_STEPS: Final = 500_000
+"""As many to check a schema; the largest takes a fifth of them."""
 MOST_ERRORS: Final = 20
 """Of how many mistakes of an answer the most telling is named."""
-
-Check = Callable[[Any, Any, Any, Any], Iterator[Exception] | None]
 
 _ONE: Final = (
     "items", "additionalItems", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else",
@@ -39,27 +39,34 @@ _DIALECTS: Final = {
     "http://json-schema.org/draft-07/schema": "Draft7Validator",
     "https://json-schema.org/draft/2019-09/schema": "Draft201909Validator",
 }
+_NEWEST: Final = "Draft202012Validator"
+_LATER: Final = ("prefixItems", "dependentRequired")
+"""Keywords that are compiled whatever the dialect, and that older ones do not check."""
 
 
 class SchemaCheck:
     """A schema, given as JSON text, that can be used. SettingError says why one cannot be."""
 
     def __init__(self, text: str) -> None:
+        from referencing import Registry
+
         if len(text) > LONGEST:
             raise SettingError(f"the schema has {len(text):,} characters; at most {LONGEST:,} can be used")
         self.schema: Schema = json.loads(text)
         if not isinstance(self.schema, Mapping | bool):
             raise SettingError("the schema must be a JSON object", hint='Such as {"type": "object", "properties": {}}.')
-        for part, depth in _parts(self.schema):
-            _check_part(part, is_root=depth == 0)
-        self._validator = _validator(self.schema)
+        dialect = "" if isinstance(self.schema, bool) else str(self.schema.get("$schema", "")).rstrip("#")
+        known = _classes()[_DIALECTS.get(dialect, _NEWEST)]
+        _check_all(self.schema, known)
+        # An empty registry: nothing is ever fetched.
+        self._validator = known(self.schema, registry=Registry())
 
     def fits(self, value: Any, part: Schema) -> bool:
         """Whether `value` fits `part`, a schema that refers to parts of this one."""
-        _spent.steps = 0
+        allow(MOST_STEPS)
         try:
             fits: bool = self._validator.evolve(schema=part).is_valid(value)
-        except _TooMuch:
+        except TooMuch:
             raise SettingError("the schema lists a value of which it cannot be told whether it fits the rest") from None
         return fits
 
@@ -67,18 +74,41 @@ class SchemaCheck:
         """What about `value` does not fit the schema, and where in it; None when it fits."""
         from jsonschema.exceptions import best_match
 
-        _spent.steps = 0
+        allow(MOST_STEPS)
         try:
             error = best_match(itertools.islice(self._validator.iter_errors(value), MOST_ERRORS))
-        except _TooMuch:
+        except TooMuch:
             return "it cannot be told in reasonable time whether it fits"
         if error is None:
             return None
         return f"{error.json_path}: {error.message[:300]}"
 
 
-def _parts(schema: Schema) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Every schema in `schema`, itself first, with its depth. SettingError if there are too many."""
+def _check_all(schema: Schema, known: Any) -> None:
+    """SettingError for what is wrong with `schema`, any part of it, or anything that it refers to."""
+    allow(MOST_SCHEMA_STEPS)
+    checked: set[int] = set()
+    waiting: list[tuple[Schema, str]] = [(schema, "$")]
+    while waiting:
+        one, name = waiting.pop()
+        if isinstance(one, bool) or id(one) in checked:
+            continue
+        checked.add(id(one))
+        parts = list(_parts(one))
+        for part in parts:
+            _check_part(part, is_root=part is schema)
+        _check_right(one, known, name)
+        for part in parts:
+            later = {word: part[word] for word in _LATER if word in part}
+            if later and known is not _classes()[_NEWEST]:
+                _check_right(later, _classes()[_NEWEST], name)
+            # Where the dialect knows no schemas, this one is checked once it is what something refers to.
+            if isinstance(part.get("$ref"), str):
+                waiting.append((target(part["$ref"], schema), part["$ref"]))
+
+
+def _parts(schema: Schema) -> Iterator[Mapping[str, Any]]:
+    """Every schema in `schema`, itself first. SettingError if there are too many."""
     waiting: list[tuple[Any, int]] = [(schema, 0)]
     count = 0
     while waiting:
@@ -88,7 +118,7 @@ def _parts(schema: Schema) -> Iterator[tuple[Mapping[str, Any], int]]:
         count += 1
         if depth > DEEPEST or count > MOST_PARTS:
             raise SettingError("the schema is nested too deeply" if depth > DEEPEST else "the schema is too large")
-        yield part, depth
+        yield part
         inner = [part[key] for key in _ONE if key in part]
         for key in _LISTED:
             if isinstance(part.get(key), list):
@@ -106,90 +136,46 @@ def _check_part(part: Mapping[str, Any], *, is_root: bool) -> None:
     if "$id" in part and not is_root:
         raise SettingError("the schema has an $id inside it", hint="Put the part under $defs, and use #/$defs/name.")
     if isinstance(part.get("pattern"), str):
-        regex.branches(part["pattern"])
+        regex.check(part["pattern"])
     for pattern in part.get("patternProperties", {}) if isinstance(part.get("patternProperties"), Mapping) else ():
-        regex.branches(pattern)
-    if "patternProperties" in part and not part.keys().isdisjoint({"unevaluatedProperties"}):
+        regex.check(pattern)
+    if "patternProperties" in part and "unevaluatedProperties" in part:
         raise SettingError("the schema has patternProperties beside unevaluatedProperties, which cannot be checked")
 
 
-def _validator(schema: Schema) -> Any:
-    """A jsonschema validator that never looks anything up, and whose patterns cannot take for ever."""
-    from jsonschema.exceptions import SchemaError
-    from referencing import Registry
-
-    dialect = "" if isinstance(schema, bool) else str(schema.get("$schema", "")).rstrip("#")
-    known = _classes()[_DIALECTS.get(dialect, "Draft202012Validator")]
+def _check_right(schema: Schema, known: Any, name: str = "$") -> None:
+    """SettingError unless `schema`, whose place is `name`, is one by the rules of its dialect."""
     try:
-        known.check_schema(schema)
-    except SchemaError as error:
-        raise SettingError(f"the schema is not right at {error.json_path}: {error.message[:300]}") from None
-    return known(schema, registry=Registry())
+        error = next(known(known.META_SCHEMA, format_checker=known.FORMAT_CHECKER).iter_errors(schema), None)
+    except TooMuch:
+        raise SettingError("the schema is too large") from None
+    if error is not None:
+        place = error.json_path.replace("$", name, 1)
+        raise SettingError(f"the schema is not right at {place}: {error.message[:300]}")
 
 
 @functools.cache
 def _classes() -> dict[str, Any]:
-    """jsonschema's validators with patterns that have a clock, and with every step counted."""
+    """jsonschema's validators with our own checks in place of some of theirs, and with every step counted."""
     import jsonschema
 
     extend: Any = jsonschema.validators.extend
     classes = {}
-    for name in [*_DIALECTS.values(), "Draft202012Validator"]:
+    for name in [*_DIALECTS.values(), _NEWEST]:
         known = getattr(jsonschema, name)
-        checks = {**known.VALIDATORS, **_PATTERN_CHECKS}
-        classes[name] = extend(known, {word: _counted(check) for word, check in checks.items()})
+        checks = {**known.VALIDATORS, **OWN_CHECKS}
+        classes[name] = extend(known, {word: counted(check) for word, check in checks.items()})
+        classes[name].evolve = _staying(classes[name].evolve)
     return classes
 
 
-class _TooMuch(Exception):
-    """Raised when a check takes too many steps: alternatives inside alternatives can take exponentially many."""
+def _staying(evolve: Callable[..., Any]) -> Callable[..., Any]:
+    """`evolve` of a validator, which would go over to jsonschema's own checks for a part that has a $schema."""
 
+    def stay(validator: Any, **changes: Any) -> Any:
+        part = changes.get("schema")
+        if isinstance(part, Mapping) and "$schema" in part:
+            changes["schema"] = {word: value for word, value in part.items() if word != "$schema"}
+        return evolve(validator, **changes)
 
-_spent = threading.local()
-
-
-def _counted(check: Check) -> Check:
-    @functools.wraps(check)
-    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Exception]:
-        _spent.steps += 1
-        if _spent.steps > MOST_STEPS:
-            raise _TooMuch
-        yield from check(validator, value, instance, schema) or ()
-
-    return counted
-
-
-def _check_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Exception]:
-    from jsonschema.exceptions import ValidationError
-
-    if isinstance(value, str) and not regex.matches(pattern, value, whole=False):
-        yield ValidationError(f"{value!r:.100} does not match {pattern!r:.100}")
-
-
-def _check_pattern_properties(validator: Any, patterns: Any, value: Any, schema: Any) -> Iterator[Exception]:
-    if isinstance(value, Mapping):
-        for pattern, part in patterns.items():
-            for name, inner in value.items():
-                if regex.matches(pattern, name, whole=False):
-                    yield from validator.descend(inner, part, path=name, schema_path=pattern)
-
-
-def _check_other_properties(validator: Any, part: Any, value: Any, schema: Any) -> Iterator[Exception]:
-    from jsonschema.exceptions import ValidationError
-
-    if isinstance(value, Mapping):
-        patterns = schema.get("patternProperties", {})
-        for name, inner in value.items():
-            listed = name in schema.get("properties", {})
-            if not listed and not any(regex.matches(pattern, name, whole=False) for pattern in patterns):
-                if part is False:
-                    yield ValidationError(f"the property {name!r:.100} is not allowed")
-                else:
-                    yield from validator.descend(inner, part, path=name)
-
-
-_PATTERN_CHECKS: Final[dict[str, Check]] = {
-    "pattern": _check_pattern,
-    "patternProperties": _check_pattern_properties,
-    "additionalProperties": _check_other_properties,
-}
+    return stay

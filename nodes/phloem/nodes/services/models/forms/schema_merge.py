@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import unquote
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 from phloem.nodes.services.models.forms import regex
 from phloem.runtime.errors import SettingError
 
-__all__ = ["Contradiction", "Schema", "both", "every", "flattened", "merged", "same"]
+__all__ = ["Contradiction", "Schema", "both", "every", "flattened", "merged", "same", "target"]
 
 Schema = Mapping[str, Any] | bool
 
@@ -23,6 +24,8 @@ _SAYS_NOTHING: Final = frozenset(
     {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment", "title", "description", "default", "examples"}
 )
 """Keywords that make no value fit less."""
+_TOGETHER: Final = (("if", "then", "else"), ("contains", "minContains", "maxContains"))
+"""Keywords that mean nothing without the first of them, so that they come from one schema."""
 _ALSO: Final = "also "
 """Stands before a keyword that holds once more; no schema from outside is looked at for it."""
 
@@ -36,7 +39,7 @@ def flattened(schema: Schema, root: Schema) -> Schema:
     for _ in range(MOST_STEPS):
         if isinstance(schema, bool) or not ("$ref" in schema or "allOf" in schema):
             break
-        parts = [_target(schema["$ref"], root)] if "$ref" in schema else []
+        parts = [target(schema["$ref"], root)] if "$ref" in schema else []
         if len(schema.get("allOf", [])) > MOST_OPTIONS:
             raise SettingError(f"the schema has more than {MOST_OPTIONS} parts in one allOf")
         own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
@@ -51,9 +54,10 @@ def flattened(schema: Schema, root: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key not in _SAYS_NOTHING}
 
 
-def _target(reference: str, root: Schema) -> Schema:
+def target(reference: str, root: Schema) -> Schema:
     """What `#/$defs/name` points to. SettingError for what is not there, or not in this schema."""
-    outside, _, pointer = reference.partition("#")
+    outside, _, fragment = reference.partition("#")
+    pointer = unquote(fragment)
     own = "" if isinstance(root, bool) else str(root.get("$id", "")).partition("#")[0]
     if outside not in ("", own) or (pointer and not pointer.startswith("/")):
         raise SettingError(
@@ -61,8 +65,8 @@ def _target(reference: str, root: Schema) -> Schema:
         )
     found: Any = root
     for step in pointer.split("/")[1:]:
-        key = unquote(step).replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and key.isdecimal() and int(key[:9]) < len(found):
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and re.fullmatch("0|[1-9][0-9]{0,8}", key) and int(key) < len(found):
             found = found[int(key)]
         elif isinstance(found, Mapping) and key in found:
             found = found[key]
@@ -79,6 +83,8 @@ def merged(one: Schema, two: Schema) -> Schema:
         return two if one is True else one
     if isinstance(one, bool) or isinstance(two, bool):
         raise Contradiction("the schema allows nothing at all in one place")
+    for words in _TOGETHER:
+        one, two = (one, _without(two, words)) if words[0] in one else (_without(one, words), two)
     whole = dict(one)
     for key, value in two.items():
         if key not in whole or same(whole[key], value):
@@ -93,6 +99,10 @@ def merged(one: Schema, two: Schema) -> Schema:
     whole.update(_properties(one, two))
     whole.update(_items(one, two))
     return whole
+
+
+def _without(schema: Mapping[str, Any], words: Collection[str]) -> Mapping[str, Any]:
+    return {key: value for key, value in schema.items() if key not in words}
 
 
 def every(schema: Mapping[str, Any], key: str) -> list[str]:
@@ -186,7 +196,7 @@ def _needs(one: Mapping[str, list[str]], two: Mapping[str, list[str]]) -> dict[s
 
 def both(one: Schema, two: Schema) -> Schema:
     """A schema for what fits both, put together only when its turn comes."""
-    if one is True or one == two:
+    if one is True or same(one, two):
         return two
     if two is True:
         return one

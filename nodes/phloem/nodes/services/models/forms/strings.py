@@ -17,7 +17,7 @@ from phloem.nodes.services.models.forms.schema_merge import Contradiction, every
 from phloem.nodes.services.models.forms.tree import Node, Ref, Text, alt, repeat, seq
 from phloem.runtime.errors import SettingError
 
-__all__ = ["string_automaton", "string_rules"]
+__all__ = ["counted_automaton", "lengths", "string_automaton", "string_rules"]
 
 MOST_COUNTED: Final = 10_000
 """How many characters a string may be counted to; whether it has no more is beyond that checked afterwards."""
@@ -28,7 +28,7 @@ def string_rules(schema: Mapping[str, Any], name: str) -> dict[str, Node]:
 
     Contradiction when there are none, SettingError for what cannot be held to.
     """
-    least, most = _lengths(schema)
+    least, most = lengths(schema)
     automaton = string_automaton(schema)
     if automaton is None:
         return {name: seq(Text('"'), _counted(least, most), Text('"'))}
@@ -47,23 +47,26 @@ def string_automaton(schema: Mapping[str, Any]) -> Automaton | None:
 
     A length beside a pattern that would take too many states is left to the check of the finished answer.
     """
-    least, most = _lengths(schema)
+    least, most = lengths(schema)
     parts: list[Callable[[], Automaton]] = []
     parts += [functools.partial(_pattern_automaton, pattern) for pattern in every(schema, "pattern")]
     parts += [functools.partial(format_automaton, name) for name in every(schema, "format") if name in FORMATS]
     if not parts:
         return None
-    whole = functools.reduce(operator.and_, [part() for part in parts])
-    if least or most is not None:
-        whole = _counted_automaton(whole, least, most)
+    whole = counted_automaton(functools.reduce(operator.and_, [part() for part in parts]), least, most)
     if whole.is_empty:
         raise Contradiction("the schema asks for a text that fits a pattern, a format or a length, and none fits all")
     return whole
 
 
-def _counted_automaton(automaton: Automaton, least: int, most: int | None) -> Automaton:
-    """What reads texts of these lengths; without `most`, and then without `least`, where that takes too many states."""
+def counted_automaton(automaton: Automaton, least: int, most: int | None) -> Automaton:
+    """What reads those of its texts that have these lengths.
+
+    It does without `most`, and then without `least`, where that takes too many states.
+    """
     for bounds in ((least, most), (least, None)):
+        if bounds == (0, None):
+            break
         with contextlib.suppress(TooManyStates):
             return automaton.counted(*bounds)
     return automaton
@@ -74,7 +77,8 @@ def _pattern_automaton(pattern: str) -> Automaton:
     return Automaton.of(regex.found_in(pattern)).minimal()
 
 
-def _lengths(schema: Mapping[str, Any]) -> tuple[int, int | None]:
+def lengths(schema: Mapping[str, Any]) -> tuple[int, int | None]:
+    """How many characters a string has at least, and at most as far as that is counted; else as string_rules."""
     least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
     if least > MOST_COUNTED:
         raise SettingError(f"minLength is {least:,}; a schema may ask for at most {MOST_COUNTED:,}")

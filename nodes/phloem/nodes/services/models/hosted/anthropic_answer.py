@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from phloem.nodes.services.models.hosted.endings import Finish, ending_of
 from phloem.nodes.services.models.hosted.endpoints import Endpoint
-from phloem.nodes.services.models.hosted.failures import TryLater, told, unreadable
+from phloem.nodes.services.models.hosted.failures import told, unreadable
 from phloem.nodes.services.models.hosted.heard import MOST_CALLS, Heard, PartOfCall, count, items, mapping, text
-from phloem.runtime.errors import ServiceError
 from phloem.runtime.services import Ending
 
 __all__ = ["anthropic_pieces"]
-
-Finish = Literal["stop", "length", "calls", "refused"]
 
 _FINISHES: Final[dict[str, Finish]] = {
     "max_tokens": "length",
@@ -71,17 +69,7 @@ class _Listening:
         """How it ended; an error if it did not."""
         if not self._understood:
             raise unreadable(self._endpoint)
-        if self._finish is None:
-            raise TryLater(f"{self._endpoint.host} broke off in the middle of its answer")
-        if self._calls and self._finish == "length":
-            raise ServiceError(
-                f"{self._endpoint.full} was cut off in the middle of calling a tool", hint="Raise max_tokens."
-            )
-        if self._finish == "refused":
-            return Ending("refused", model=self._model)
-        calls = tuple(self._calls[at].whole(at, self._endpoint) for at in sorted(self._calls))
-        finish: Finish = "calls" if calls else "stop" if self._finish == "calls" else self._finish
-        return Ending(finish, calls, model=self._model)
+        return ending_of(self._finish, self._calls, self._endpoint, model=self._model)
 
     def _start(self, message: dict[str, Any]) -> None:
         self._understood = True
@@ -109,6 +97,7 @@ class _Listening:
         kind = delta.get("type")
         if kind == "input_json_delta" and at in self._calls:
             self._calls[at].arguments.append(text(delta.get("partial_json")))
+            self._heard.said.append(self._calls[at].arguments[-1])
         return text(delta.get("text")) if kind == "text_delta" else ""
 
     def _end(self, reason: object) -> None:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation"]
 
-QUICK: Final = 3.0
-"""Seconds for a look at the models that a server has."""
 MOST_FITTINGS: Final = 12
 """Fields that a server may refuse, one after the other, before its refusal counts."""
 
@@ -74,11 +72,10 @@ class Conversation:
                 while isinstance(piece, str):
                     yield piece
                     piece = await anext(begun.rest)
-        except BaseException:
+        except BaseException as failure:
             heard = begun.heard
             heard.written = max(heard.written or 0, about_tokens("".join(heard.said)))
-            with suppress(LimitReached):
-                self._spend(meter, heard, asked)
+            self._pay(failure, meter, heard, asked)
             raise
         self._spend(meter, begun.heard, asked)
         yield piece
@@ -101,21 +98,20 @@ class Conversation:
         endpoint, refused = self._endpoint, None
         for _ in range(MOST_FITTINGS):
             heard = Heard()
-            rest = self._pieces(self.fit.fitted(body, endpoint, request.sampling), heard)
+            sent = self.fit.fitted(body, endpoint, request.sampling)
+            rest = self._pieces(sent, heard)
             try:
                 return _Begun(await anext(rest), rest, heard)
             except Refused as failure:
-                if not self.fit.learn(failure, body, endpoint, request.sampling):
+                if not self.fit.learn(failure, sent, endpoint, request.sampling):
                     raise
                 refused = failure
             except NoModel as failure:
                 raise await self._with_nearest(failure) from None
-            except BaseException:
-                await rest.aclose()
+            except BaseException as failure:
                 if heard.read is not None:
                     # An answer without text that cannot be used is paid for like any other.
-                    with suppress(LimitReached):
-                        self._spend(meter, heard, 0)
+                    self._pay(failure, meter, heard, heard.read)
                 raise
         assert refused is not None
         raise refused
@@ -135,10 +131,18 @@ class Conversation:
     async def _with_nearest(self, failure: NoModel) -> NoModel:
         """The error for a model that is not there, with the name of the one that was probably meant."""
         with suppress(NodeError):
-            found = nearest(self._endpoint.model, await models_of(self.connection, QUICK))
+            found = nearest(self._endpoint.model, await models_of(self.connection))
             if found:
                 return NoModel(failure.message, hint=f"Did you mean {found}?")
         return NoModel(failure.message, hint=failure.hint)
+
+    def _pay(self, failure: BaseException, meter: Meter, heard: Heard, asked: int) -> None:
+        """`_spend` for an answer that failed. LimitReached goes before another error, but not before a cancel."""
+        try:
+            self._spend(meter, heard, asked)
+        except LimitReached:
+            if isinstance(failure, NodeError):
+                raise
 
     def _spend(self, meter: Meter, heard: Heard, asked: int) -> None:
         """Tell the meter what an answer cost: what the provider says, else an estimate."""

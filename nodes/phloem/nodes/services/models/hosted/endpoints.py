@@ -15,7 +15,7 @@ from phloem.nodes.services.models.hosted.presets import ANY, PRESETS, Preset
 from phloem.runtime.errors import ConfigError, InputError
 from phloem.runtime.settings import Settings
 
-__all__ = ["Endpoint", "Seconds", "endpoint_of", "keyless_endpoint_of", "provider_names"]
+__all__ = ["QUICK", "Endpoint", "Seconds", "endpoint_of", "keyless_endpoint_of", "provider_names"]
 
 LONGEST_NAME: Final = 500
 
@@ -27,6 +27,10 @@ class Seconds:
     connect: float = 10
     quiet: float = 300
     total: float = 1800
+
+
+QUICK: Final = Seconds(connect=1, quiet=3, total=3)
+"""For a look at which models a server has: nobody waits for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,7 @@ def _checked(url: str, place: str) -> str:
 
 
 _HOST: Final = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+")
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 _PRIVATE_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
@@ -195,7 +200,8 @@ def _is_near(host: str) -> bool:
     try:
         address = ip_address(host)
     except ValueError:
-        return "." not in host or host.endswith(_PRIVATE_ENDINGS)
+        # A number without dots is an address as well, and may be anybody's.
+        return not _NUMBER.fullmatch(host) if "." not in host else host.endswith(_PRIVATE_ENDINGS)
     return address.is_private or address.is_loopback or address.is_link_local
 
 

@@ -266,10 +266,16 @@ def _wait(headers: Mapping[str, str]) -> float | None:
         return milliseconds / 1000
     given = headers.get("retry-after")
     seconds = _number(given)
-    if seconds is None and given:
-        parsed = email.utils.parsedate_tz(given)
-        seconds = None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())
-    return seconds
+    return _until(given) if seconds is None and given else seconds
+
+
+def _until(date: str) -> float | None:
+    """Seconds until a date; None for what is no date, or one that no calendar has."""
+    try:
+        parsed = email.utils.parsedate_tz(date)
+        return None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _number(text: Any) -> float | None:

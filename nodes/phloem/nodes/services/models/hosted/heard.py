@@ -21,8 +21,8 @@ LONGEST_NAME: Final = 300
 class Heard:
     """What one answer has cost so far, as the provider tells it: None where it does not.
 
-    `cached` of the tokens that were `read` had been read before. `money` is US dollars. `said` is the text of the
-    answer so far in its pieces, from which the cost is estimated when nobody tells it.
+    `cached` of the tokens that were `read` had been read before. `money` is US dollars. `said` is all that was written
+    so far in its pieces, text and arguments, from which the cost is estimated when nobody tells it.
     """
 
     read: int | None = None
@@ -41,10 +41,12 @@ class PartOfCall:
     arguments: list[str] = field(default_factory=list)
 
     def whole(self, position: int, endpoint: Endpoint) -> ToolCall:
-        """The call; ServiceError if its arguments are not a JSON object."""
+        """The call; ServiceError if its arguments are not a JSON object. Half characters in them are replaced."""
         written = "".join(self.arguments).strip() or "{}"
         try:
-            arguments = json.loads(written)
+            # Python reads NaN and half characters, which nobody else can.
+            sound = text(json.dumps(json.loads(written), ensure_ascii=False, allow_nan=False))
+            arguments = json.loads(sound)
         except (ValueError, RecursionError):
             arguments = None
         if not isinstance(arguments, dict) or not self.name:

@@ -24,7 +24,7 @@ SERVICE: Final = "phloem"
 LONGEST: Final = 10_000
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
-_UNSENDABLE: Final = re.compile(r"[^\x21-\x7e]")
+_UNSENDABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 _found: set[str] = set()
 """Keys that were read from the keyring or stored in it while this process ran."""
@@ -48,16 +48,26 @@ def variables(provider: str) -> tuple[str, ...]:
 def find(provider: str) -> str | None:
     """The key of a provider: from its environment variable, else from the keyring; None if there is none.
 
-    A keyring that is missing, locked or broken is one that has no key.
+    A keyring that is missing, locked or broken is one that has no key. ConfigError for what no server could be sent.
     """
     for name in variables(provider):
         value = os.environ.get(name, "").strip()
         if value:
-            return value
+            return _sendable(value, f"environment variable {name}")
     try:
-        return _from_keyring(provider)
+        value = _from_keyring(provider) or ""
     except ConfigError:
         return None
+    return _sendable(value, "keyring") or None
+
+
+def _sendable(key: str, place: str) -> str:
+    if _UNSENDABLE.search(key):
+        raise ConfigError(
+            f"what the {place} has for a key is none: it has signs that no key has",
+            hint="A key is one line of letters, digits and signs. Copy it once more.",
+        )
+    return key
 
 
 def where(provider: str) -> str | None:
@@ -77,7 +87,7 @@ def store(provider: str, key: str) -> None:
     InputError for what cannot be a key; ConfigError when this machine has no keyring that can be used.
     """
     key = key.strip()
-    if not key or len(key) > LONGEST or _UNSENDABLE.search(key):
+    if not key or len(key) > LONGEST or " " in key or _UNSENDABLE.search(key):
         raise InputError("that is not a key", hint="A key is one line of letters, digits and signs, without spaces.")
     backend = type(_keyring().get_keyring()).__name__
     if "plaintext" in backend.lower():

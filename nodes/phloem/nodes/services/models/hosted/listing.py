@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from phloem.nodes.services.models.hosted.clients import Connection
-from phloem.nodes.services.models.hosted.endpoints import Endpoint
+from phloem.nodes.services.models.hosted.endpoints import QUICK, Endpoint
 from phloem.nodes.services.models.hosted.exchange import fetch
 from phloem.nodes.services.models.hosted.heard import count, items, mapping, text
 from phloem.runtime.services import ModelInfo
@@ -23,11 +23,11 @@ _CONTEXTS: Final = (
 """What OpenRouter, vLLM, Groq, Mistral, LM Studio and Anthropic call a model's context."""
 
 
-async def models_of(connection: Connection, seconds: float) -> list[ModelInfo]:
-    """What the server lists, within so many seconds. Errors as those of `exchange`; an odd entry is left out."""
+async def models_of(connection: Connection) -> list[ModelInfo]:
+    """What the server lists, if it does so at once. Errors as those of `exchange`; an odd entry is left out."""
     endpoint = connection.endpoint
     path = "/v1/models?limit=1000" if endpoint.preset.protocol == "anthropic" else "/models"
-    answer = await fetch(connection, path, seconds=seconds)
+    answer = await fetch(connection, path, seconds=QUICK.total)
     listed = items(mapping(answer).get("data")) or items(answer)
     found = []
     for entry in listed[:MOST]:

@@ -41,7 +41,7 @@ def http_client(endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> httpx2
     try:
         context = tls or _authorities(endpoint.url, proxy or "")
         inner = httpx2.AsyncHTTPTransport(verify=context, proxy=proxy, limits=limits, trust_env=False)
-    except (ImportError, ValueError, OSError):
+    except (ImportError, ValueError, OSError, httpx2.InvalidURL):
         cause = f"the proxy for {endpoint.host} cannot be used" if proxy else "the certificates cannot be read"
         hint = "HTTPS_PROXY looks like http://proxy.example:3128." if proxy else "Look at SSL_CERT_FILE."
         raise ConfigError(cause, hint=hint) from None
@@ -74,8 +74,13 @@ def proxy_for(url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-_OF_ACCOUNTS: Final = frozenset({"openai-organization", "openai-project"})
 _OF_KEYS: Final = frozenset({"authorization", "api-key", "x-api-key"})
+_NEEDED: Final = frozenset(
+    {"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding",
+     "user-agent", "anthropic-version"}
+)  # fmt: skip
+_OWN_SDK: Final = frozenset({"openai", "azure", "anthropic"})
+"""Providers to whom the SDKs may tell what the environment has for them: accounts, and headers of the user's own."""
 
 
 @cache
@@ -140,10 +145,13 @@ class _Bounded(httpx2.AsyncBaseTransport):
         """Send what the provider needs, and nothing that the SDKs add of themselves, the machine or the environment."""
         headers["Accept-Encoding"] = "identity"
         headers["User-Agent"] = _agent()
-        stranger = self._endpoint.preset.name not in ("openai", "azure")
+        key, provider = self._endpoint.key, self._endpoint.provider
+        known = provider in _OWN_SDK and provider == self._endpoint.preset.name
         for name in list(headers):
-            of_ours = name.startswith("x-stainless-") or (stranger and name in _OF_ACCOUNTS)
-            if of_ours or (self._endpoint.key is None and name in _OF_KEYS):
+            # The environment may put another server's key in the place of this one's.
+            of_key = name in _OF_KEYS and key is not None and (known or key in headers[name])
+            of_provider = known and name not in _OF_KEYS and not name.startswith("x-stainless-")
+            if not (name in _NEEDED or of_key or of_provider):
                 del headers[name]
 
     async def aclose(self) -> None:
@@ -178,15 +186,19 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         total = event = 0
+        tail = b""
         async for chunk in self._inner:
             total += len(chunk)
             self._exchange.received += len(chunk)
             if self._events:
-                end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"), chunk.rfind(b"\r\r"))
-                event = event + len(chunk) if end < 0 else len(chunk) - end
+                # An empty line ends an event, and may lie across two chunks.
+                seen = tail + chunk
+                end = max(seen.rfind(b"\n\n"), seen.rfind(b"\r\n\r\n"), seen.rfind(b"\r\r"))
+                event = event + len(chunk) if end < 0 else len(seen) - end
+                tail = seen[-3:]
             if total > LARGEST or event > LARGEST_EVENT:
-                most = f"{LARGEST:,}" if total > LARGEST else f"{LARGEST_EVENT:,} in one event"
-                raise ServiceError(f"{self._host} answers with more than {most} bytes")
+                most = f"{LARGEST:,} bytes" if total > LARGEST else f"{LARGEST_EVENT:,} bytes in one event"
+                raise ServiceError(f"{self._host} answers with more than {most}")
             yield chunk
 
     async def aclose(self) -> None:

@@ -5,11 +5,13 @@ What is unknown is passed over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from phloem.nodes.services.models.hosted.endings import Finish, ending_of
 from phloem.nodes.services.models.hosted.endpoints import Endpoint
-from phloem.nodes.services.models.hosted.failures import TryLater, told, unreadable
+from phloem.nodes.services.models.hosted.failures import told, unreadable
 from phloem.nodes.services.models.hosted.heard import (
     MOST_CALLS,
     Heard,
@@ -20,12 +22,9 @@ from phloem.nodes.services.models.hosted.heard import (
     number,
     text,
 )
-from phloem.runtime.errors import ServiceError
 from phloem.runtime.services import Chance, Ending
 
 __all__ = ["openai_pieces"]
-
-Finish = Literal["stop", "length", "calls", "refused"]
 
 _FINISHES: Final[dict[str, Finish]] = {
     "stop": "stop",
@@ -86,18 +85,8 @@ class _Listening:
         """How it ended; an error if it did not."""
         if not self._understood:
             raise unreadable(self._endpoint)
-        if self._finish is None:
-            raise TryLater(f"{self._endpoint.host} broke off in the middle of its answer")
-        if self._refused:
-            return Ending("refused", model=self._model)
-        cut = self._finish == "length"
-        if self._calls and cut:
-            raise ServiceError(
-                f"{self._endpoint.full} was cut off in the middle of calling a tool", hint="Raise max_tokens."
-            )
-        calls = tuple(self._calls[at].whole(at, self._endpoint) for at in sorted(self._calls))
-        finish: Finish = "calls" if calls else "stop" if self._finish == "calls" else self._finish
-        return Ending(finish, calls, tuple(self._chances), self._model)
+        finish: Finish | None = "refused" if self._refused and self._finish else self._finish
+        return ending_of(finish, self._calls, self._endpoint, chances=self._chances, model=self._model)
 
     def _take_choice(self, choice: dict[str, Any]) -> list[str]:
         said = mapping(choice.get("delta")) or mapping(choice.get("message"))
@@ -132,10 +121,9 @@ class _Listening:
         call.name = call.name or text(function.get("name"))
         arguments = function.get("arguments")
         if isinstance(arguments, dict):
-            import json
-
             arguments = json.dumps(arguments)
         call.arguments.append(text(arguments))
+        self._heard.said.append(call.arguments[-1])
 
     def _take_chance(self, token: dict[str, Any]) -> None:
         logprob = number(token.get("logprob"))

@@ -28,6 +28,7 @@ async def patiently(attempt: Callable[[], Awaitable[Result]]) -> Result:
     """
 
     async def once() -> Result:
+        # Tenacity awaits only what it can tell to be a coroutine function.
         return await attempt()
 
     trying = AsyncRetrying(

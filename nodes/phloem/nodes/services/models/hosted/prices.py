@@ -39,12 +39,12 @@ FREE: Final = Price(0, 0, 0)
 def price_of(endpoint: Endpoint, settings: Settings, read: int = 0) -> Price | None:
     """The price of a model for a prompt of `read` tokens (long ones cost more in places); None if nobody knows it.
 
-    A server of the user's own costs nothing. ConfigError if the user's table is wrong.
+    A server of the user's own costs nothing, whomever it imitates. ConfigError if the user's table is wrong.
     """
     given = settings.prices.get(endpoint.full)
     if given is not None:
         return _given(given, endpoint.full, settings)
-    if not endpoint.preset.prices and endpoint.is_near:
+    if endpoint.is_near and not _is_in_table(endpoint):
         return FREE
     model = _model(endpoint)
     if model is None:
@@ -76,7 +76,7 @@ def _given(given: object, name: str, settings: Settings) -> Price:
 
 def _model(endpoint: Endpoint) -> Any:
     """What the table says of a model, if it is in it."""
-    if not endpoint.preset.prices or endpoint.provider != endpoint.preset.name or not endpoint.model:
+    if not _is_in_table(endpoint) or not endpoint.model:
         return None
     try:
         from genai_prices.data_snapshot import get_snapshot
@@ -86,6 +86,11 @@ def _model(endpoint: Endpoint) -> Any:
         return get_snapshot().find_provider_model(endpoint.model, None, endpoint.preset.prices, None)[1]
     except LookupError:
         return None
+
+
+def _is_in_table(endpoint: Endpoint) -> bool:
+    """Whether the table has prices of that provider itself, and not only of one that it imitates."""
+    return bool(endpoint.preset.prices) and endpoint.provider == endpoint.preset.name
 
 
 def _at(price: Any, read: int) -> float | None:

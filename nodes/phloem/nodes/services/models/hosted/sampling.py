@@ -89,7 +89,8 @@ class Fit:
     def fitted(self, body: Mapping[str, Any], endpoint: Endpoint, sampling: Sampling) -> dict[str, Any]:
         """`body` as the model takes it; SettingError if that would leave out what the user chose."""
         fitted = dict(body)
-        for field, other in self._instead.items():
+        # A copy, since answers on other threads may learn meanwhile.
+        for field, other in list(self._instead.items()):
             if field in fitted:
                 value = fitted.pop(field)
                 if other:
@@ -98,18 +99,19 @@ class Fit:
                     raise SettingError(f"{endpoint.full} does not take {field} {value!r}", hint="Leave it as it was.")
         return fitted
 
-    def learn(self, failure: Refused, body: Mapping[str, Any], endpoint: Endpoint, sampling: Sampling) -> bool:
-        """Make out which field of `body` a refusal is about. False if that cannot be told, or does not help.
+    def learn(self, failure: Refused, sent: Mapping[str, Any], endpoint: Endpoint, sampling: Sampling) -> bool:
+        """Make out which field of what was sent a refusal is about. False if that cannot be told, or does not help.
 
         SettingError if it is a setting that the user chose.
         """
-        for field in ("max_completion_tokens", "max_tokens"):
-            other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
-            if field in body and _names(other, failure) and field not in self._instead:
+        if sent.keys() & self._instead.keys():
+            # Another answer, asked for at the same time, has learned it.
+            return True
+        for field, other in _TWINS:
+            if field in sent and _names(other, failure) and other not in self._instead:
                 self._instead[field] = other
-                self._instead.pop(other, None)
                 return True
-        for field in body:
+        for field in sent:
             if field in _NEEDED or not _names(field, failure):
                 continue
             if _is_chosen(field, endpoint, sampling):
@@ -118,6 +120,9 @@ class Fit:
             return True
         return False
 
+
+_TWINS: Final = (("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens"))
+"""What the bound of an answer is called, and what else it may be called."""
 
 _NEEDED: Final = frozenset(
     {"model", "messages", "system", "tools", "tool_choice", "response_format", "grammar", "structured_outputs",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from phloem.nodes.services.models.hosted.endpoints import (
+    QUICK,
     Endpoint,
     endpoint_of,
     keyless_endpoint_of,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HostedModels"]
 
-QUICK: Final = 3.0
-"""Seconds that a server has to say which models it has."""
-QUICK_CONNECT: Final = 1.0
 MOST_REMEMBERED: Final = 1_000
 
 
@@ -82,6 +80,7 @@ class HostedModels:
         is remembered.
         """
         conversation = await self._conversation(model)
+        from phloem.nodes.services.models.hosted.endings import CutCall
         from phloem.nodes.services.models.hosted.holding import ways_to_hold
         from phloem.nodes.services.models.hosted.structured import Answered, held_answer
 
@@ -97,12 +96,16 @@ class HostedModels:
         async def ask(messages: Sequence[Message], held: Held) -> Answered:
             texts: list[str] = []
             ending = Ending()
-            async with aclosing(conversation.answer(messages, request, meter, held)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, str):
-                        texts.append(piece)
-                    else:
-                        ending = piece
+            try:
+                async with aclosing(conversation.answer(messages, request, meter, held)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, str):
+                            texts.append(piece)
+                        else:
+                            ending = piece
+            except CutCall as cut:
+                # The only tool is the form, so this is the answer.
+                return Answered(cut.written, Ending("length"))
             if held.by_tool and ending.calls:
                 return Answered(_written(ending.calls[0].arguments), replace(ending, finish="stop"))
             return Answered("".join(texts), ending)
@@ -125,6 +128,8 @@ class HostedModels:
         settings = await asyncio.to_thread(Settings.load, self._home)
         found: list[list[float]] = []
         for batch in batches(texts):
+            for text in batch:
+                meter.sent(model, text)
             vectors, read = await vectors_of(connection, batch)
             found += vectors
             read = sum(map(about_tokens, batch)) if read is None else read
@@ -189,11 +194,12 @@ class HostedModels:
     async def remote(self, provider: str) -> list[ModelInfo]:
         """The models that a provider lists; none if it has no key, or does not answer within a few seconds."""
         with suppress(PhloemError, TimeoutError):
-            async with asyncio.timeout(2 * QUICK):
-                connection = await self._connect(f"{provider}:", quick=True)
-                from phloem.nodes.services.models.hosted.listing import models_of
+            # What is ours to load first is not the provider's time.
+            connection = await self._connect(f"{provider}:", quick=True)
+            from phloem.nodes.services.models.hosted.listing import models_of
 
-                return await models_of(connection, QUICK)
+            async with asyncio.timeout(2 * QUICK.total):
+                return await models_of(connection)
         return []
 
     async def list(self) -> list[ModelInfo]:
@@ -206,10 +212,12 @@ class HostedModels:
         return [info for one in found for info in one]
 
     async def close(self) -> None:
-        """Close the connections of the running loop; those of loops that have ended are dropped."""
+        """Close the connections of the running loop, and drop those of loops that have ended."""
         with self._lock:
-            made, self._connections = self._connections, WeakKeyDictionary()
-        for connection in made.get(asyncio.get_running_loop(), {}).values():
+            made = self._connections.pop(asyncio.get_running_loop(), {})
+            for ended in [loop for loop in self._connections if loop.is_closed()]:
+                del self._connections[ended]
+        for connection in made.values():
             await connection.close()
 
     async def _conversation(self, model: str) -> Conversation:
@@ -225,7 +233,7 @@ class HostedModels:
         """The connection to the server of a model, kept for this loop; a `quick` one does not wait for it long."""
         endpoint = await asyncio.to_thread(self._endpoint, model)
         if quick:
-            endpoint = replace(endpoint, seconds=replace(endpoint.seconds, connect=QUICK_CONNECT, quiet=QUICK))
+            endpoint = replace(endpoint, seconds=QUICK)
         elif not endpoint.model:
             raise InputError(f"{model!r} names no model", hint=f"Write {endpoint.provider}:NAME.")
         from phloem.nodes.services.models.hosted.clients import connect
@@ -258,7 +266,7 @@ class HostedModels:
                 connection = await self._connect(model, quick=True)
                 from phloem.nodes.services.models.hosted.listing import models_of
 
-                found = await models_of(connection, QUICK)
+                found = await models_of(connection)
                 self._told.update((place, info) for info in found if info.name in names)
         return self._told.get(place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,9 +58,10 @@ async def _persistently(asked: Sequence[Message], held: Held, ask: Ask, endpoint
         if answered.ending.finish == "refused":
             raise ServiceError(f"{endpoint.full} refused to answer: {answered.text[:200]!r}")
         if answered.ending.finish == "length":
-            return _cut_off(answered.text, held, endpoint, close=close)
+            return await asyncio.to_thread(_cut_off, answered.text, held, endpoint, close=close)
         try:
-            return held.read(answered.text)
+            # A hostile form may take seconds to read.
+            return await asyncio.to_thread(held.read, answered.text)
         except ServiceError as failure:
             if held.sure:
                 raise Refused(failure.message, hint=failure.hint) from None

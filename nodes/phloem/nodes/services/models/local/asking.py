@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phloem.nodes.services.models.local.chat import CHATML, CHATML_END, conversation
+from phloem.nodes.services.models.local.chat import CHATML, CHATML_END, CHATML_MARKS, conversation
 from phloem.nodes.services.models.local.llama import Loaded
 from phloem.nodes.services.models.local.vocabulary import Vocabulary
 from phloem.runtime.errors import InputError
@@ -40,13 +40,14 @@ def prompt_of(loaded: Loaded, words: Vocabulary, asked: str | Sequence[Message],
     chat template; otherwise the model goes on writing where the text ends.
     """
     template = loaded.header.chat_template
+    marks = words.marks
     stop: tuple[str, ...] = ()
     if isinstance(asked, str):
         if not template and not tools:
             return Prompt(asked, loaded.tokens(asked, marks=False, ends=True) or [words.first], talks=False)
         asked = [Message("user", asked)]
     if not template:
-        template, stop = CHATML, (CHATML_END,)
+        template, marks, stop = CHATML, (*marks, *CHATML_MARKS), (CHATML_END,)
     begin, end = words.ends
-    text = conversation(template, asked, marks=words.marks, bos=begin, eos=end, tools=tools)
+    text = conversation(template, asked, marks=marks, bos=begin, eos=end, tools=tools)
     return Prompt(text, loaded.tokens(text, marks=True, ends=False) or [words.first], stop)

@@ -11,7 +11,7 @@ from typing import Final
 from phloem.nodes.services.models.local.asking import Prompt
 from phloem.nodes.services.models.local.choosing import HeldChooser
 from phloem.nodes.services.models.local.llama import Loaded
-from phloem.nodes.services.models.local.questions import Question
+from phloem.nodes.services.models.local.questions import Question, packed_call
 from phloem.nodes.services.models.local.text import Pieces
 from phloem.nodes.services.models.local.tools import called, style_of
 from phloem.nodes.services.models.local.vocabulary import Vocabulary
@@ -107,9 +107,11 @@ class _Calling(Writing):
             return
         try:
             value = json.loads(self._call)
+            self.calls += [packed_call(call) for call in called(value, self._style, len(self.calls))]
         except ValueError:
             return  # It goes on: that was a brace inside.
-        self.calls += [[call.id, call.name, call.arguments] for call in called(value, self._style, len(self.calls))]
+        except RecursionError:
+            raise ServiceError("the model writes a call of a tool that is nested too deeply") from None
         self._let_go()
         if not self._style.closer or len(self.calls) >= MOST_CALLS:
             self._end("stop")
@@ -118,6 +120,7 @@ class _Calling(Writing):
         self._force("\n" + self._style.closer)
 
     def _open(self) -> None:
+        self._text.append(self._pieces.finish())
         self._call = ""
         self._silent = False
         self._held = HeldChooser(self._loaded, self._wording, self._words, self._gbnf)

@@ -38,8 +38,11 @@ class Catalogue:
 
     def names(self) -> list[str]:
         """What can follow `local:`, besides the path of a file."""
-        own = {path.stem for path in self._folder.glob("*.gguf")} if self._folder.is_dir() else set()
-        return sorted(own | set(BUNDLED))
+        try:
+            own = {path.stem for path in self._folder.iterdir() if path.suffix == ".gguf"}
+        except OSError:
+            own = set()  # A home that cannot be looked into holds nothing.
+        return sorted({*BUNDLED, *(name for name in own if not name.startswith("."))})
 
     def find(self, name: str) -> ModelFile:
         """The file of `local:NAME`, where NAME may be an absolute path. InputError if there is none."""

@@ -20,7 +20,7 @@ from phloem.runtime.values import Message
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["CHATML", "CHATML_END", "broken_up", "conversation", "prepare"]
+__all__ = ["CHATML", "CHATML_END", "CHATML_MARKS", "broken_up", "conversation", "prepare"]
 
 CHATML: Final = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -28,6 +28,7 @@ CHATML: Final = (
 )
 """How a conversation is written for a model that brings no template."""
 CHATML_END: Final = "<|im_end|>"
+CHATML_MARKS: Final = ("<|im_start|>", CHATML_END)
 
 LONGEST_TEMPLATE: Final = 200_000
 

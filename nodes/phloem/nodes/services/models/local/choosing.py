@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Candidates = npt.NDArray[np.void]
 
-__all__ = ["Chooser", "HeldChooser", "native_grammar"]
+__all__ = ["Chooser", "HeldChooser"]
 
 REPEAT_WINDOW: Final = 64
 """Tokens that repeat_penalty looks back on."""
@@ -60,7 +60,7 @@ class HeldChooser(Chooser):
     def __init__(self, loaded: Loaded, wording: Wording, vocabulary: Vocabulary, gbnf: str) -> None:
         super().__init__(loaded, wording)
         try:
-            self._grammar = native_grammar(self._llama, loaded.vocabulary, gbnf, self._freed)
+            self._grammar = _native_grammar(self._llama, loaded.vocabulary, gbnf, self._freed)
         except ServiceError:
             self.close()
             raise
@@ -137,7 +137,7 @@ class HeldChooser(Chooser):
         return self._llama.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
 
 
-def native_grammar(llama: Any, vocabulary: Any, gbnf: str, freed: contextlib.ExitStack) -> Any:
+def _native_grammar(llama: Any, vocabulary: Any, gbnf: str, freed: contextlib.ExitStack) -> Any:
     """llama.cpp's sampler for a grammar. ServiceError if it refuses it, which it does by giving nothing back."""
     last_words()
     made = llama.llama_sampler_init_grammar(vocabulary, gbnf.encode(), b"root")

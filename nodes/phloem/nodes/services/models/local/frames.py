@@ -31,8 +31,8 @@ def arriving(pipe: int) -> Iterator[list[Any]]:
             return
         if not data:
             return
-        unpacker.feed(data)
         try:
+            unpacker.feed(data)
             for message in unpacker:
                 if not isinstance(message, list) or not message:
                     raise ValueError("a message is a list")

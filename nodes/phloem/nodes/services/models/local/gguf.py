@@ -1,18 +1,19 @@
 """What a GGUF file says about itself, read without llama.cpp.
 
 The native library trusts a file that it loads, and ends the process over some that are damaged. So
-every file passes here first: its parts must lie inside it, and its shape must make sense.
+every file passes here first: its parts must lie inside it, and its shape must make sense. It is read, not
+mapped into memory: a mapped file that gets shorter meanwhile would end the process too.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
 import math
-import mmap
+import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from phloem.runtime.errors import ServiceError
 
@@ -25,6 +26,11 @@ MAX_ENTRIES: Final = 10_000
 MAX_KEY: Final = 1_000
 MAX_NAME: Final = 64
 KEPT_TEXT: Final = 1_000_000
+"""Bytes of a text that are kept: what is longer, as a whole tokenizer in JSON is, nobody asks for."""
+MAX_TEXTS: Final = 4_000_000
+"""Texts in one list: the largest vocabularies have a few hundred thousand."""
+MAX_TOKEN: Final = 10_000
+"""Bytes of a token's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +110,8 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(8)
-            _check_magic(start)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                header = _Reader(data).header()
+            _check_magic(file.read(8))
+            header = _Reader(file).header()
     except OSError as error:
         raise ServiceError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except _Damaged as error:
@@ -158,13 +162,13 @@ _RANK: Final = 4
 class _Reader:
     """Reads a header front to back; _Damaged as soon as something does not lie inside the file."""
 
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._size = len(data)
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
         self._at = 8
 
     def header(self) -> Header:
-        tensors, entries = self._number("<Q"), self._number("<Q")
+        tensors, entries = self._number(8), self._number(8)
         if tensors > MAX_TENSORS or entries > MAX_ENTRIES:
             raise _Damaged("its header is damaged")
         header = Header()
@@ -175,13 +179,13 @@ class _Reader:
         return header
 
     def _entry(self, header: Header) -> None:
-        key, kind = self._text(MAX_KEY), self._number("<I")
+        key, kind = self._text(MAX_KEY), self._number(4)
         if key in header.values or key in header.lists:
             raise _Damaged(f"it has two entries {key[:80]!r}")
         if kind == _LIST:
             header.lists[key] = self._skip_list(key)
         elif kind == _TEXT:
-            header.values[key] = self._text(KEPT_TEXT)
+            header.values[key] = self._long_text()
         else:
             header.values[key] = self._scalar(kind)
 
@@ -193,7 +197,7 @@ class _Reader:
         return known
 
     def _skip_list(self, key: str) -> int:
-        kind, length = self._number("<I"), self._number("<Q")
+        kind, length = self._number(4), self._number(8)
         if kind == _TEXT:
             self._skip_texts(length, distinct=key == _TOKENS)
         elif kind in _FORMATS:
@@ -205,19 +209,27 @@ class _Reader:
     def _skip_texts(self, count: int, *, distinct: bool) -> None:
         if count > self._size // 8:
             raise _Damaged("it is cut short")
-        texts = [self._take(self._number("<Q")).partition(b"\0")[0] for _ in range(count)]
-        filled = [text for text in texts if text]
-        if distinct and len(set(filled)) < len(filled):
-            raise _Damaged("its vocabulary has the same token twice")
+        if count > MAX_TEXTS:
+            raise _Damaged("its header is damaged")
+        known: set[bytes] = set()
+        for _ in range(count):
+            if not distinct:
+                self._skip(self._number(8))
+                continue
+            text = self._bytes(MAX_TOKEN).partition(b"\0")[0]
+            if text in known:
+                raise _Damaged("its vocabulary has the same token twice")
+            if text:
+                known.add(text)
 
     def _check_tensors(self, count: int, header: Header) -> None:
         ends = []
         for _ in range(count):
-            name, dimensions = self._text(MAX_NAME), self._number("<I")
+            name, dimensions = self._text(MAX_NAME), self._number(4)
             if dimensions > 4:
                 raise _Damaged(f"its tensor {name!r} is damaged")
-            shape = [self._number("<Q") for _ in range(dimensions)]
-            kind, offset = self._number("<I"), self._number("<Q")
+            shape = [self._number(8) for _ in range(dimensions)]
+            kind, offset = self._number(4), self._number(8)
             ends.append((offset + _tensor_size(name, shape, kind), name))
             header.weights[kind] = header.weights.get(kind, 0) + math.prod(shape)
         alignment = header.values.get("general.alignment", 32)
@@ -229,25 +241,36 @@ class _Reader:
             raise _Damaged(f"it is cut short: {name!r} ends at byte {start + end:,}, the file at {self._size:,}")
 
     def _text(self, limit: int) -> str:
-        length = self._number("<Q")
+        return self._bytes(limit).decode("utf-8", "replace")
+
+    def _bytes(self, limit: int) -> bytes:
+        length = self._number(8)
         if length > limit:
             raise _Damaged("its header is damaged")
-        return self._take(length).decode("utf-8", "replace")
+        return self._take(length)
 
-    def _number(self, form: str) -> int:
-        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
-        number: int = value
-        return number
+    def _long_text(self) -> str:
+        """A text of any length, of which the beginning is kept."""
+        length = self._number(8)
+        text = self._take(min(length, KEPT_TEXT))
+        self._skip(length - len(text))
+        return text.decode("utf-8", "replace")
+
+    def _number(self, size: int) -> int:
+        return int.from_bytes(self._take(size), "little")
 
     def _take(self, length: int) -> bytes:
-        start = self._at
-        self._skip(length)
-        return self._data[start : self._at]
+        found = self._file.read(length)
+        if len(found) < length:
+            raise _Damaged("it is cut short")
+        self._at += length
+        return found
 
     def _skip(self, length: int) -> None:
         if length > self._size - self._at:
             raise _Damaged("it is cut short")
         self._at += length
+        self._file.seek(length, os.SEEK_CUR)
 
 
 def _tensor_size(name: str, shape: list[int], kind: int) -> int:
@@ -265,6 +288,8 @@ _COUNTS: Final = {
     "context_length": 2**31, "embedding_length": 2**20, "block_count": 512, "attention.head_count": 2**16,
 }  # fmt: skip
 """Sizes that a model cannot do without, and more than any has."""
+_LISTED: Final = "attention.head_count"
+"""The one of them that may differ from layer to layer."""
 _TOKENS: Final = "tokenizer.ggml.tokens"
 
 
@@ -281,7 +306,7 @@ def _check_shape(header: Header) -> None:
         raise _Damaged("it has no vocabulary")
     for key, most in _COUNTS.items():
         count = header.of_architecture(key)
-        listed = f"{header.architecture}.{key}" in header.lists
+        listed = key == _LISTED and f"{header.architecture}.{key}" in header.lists
         if not listed and (not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= most):
             raise _Damaged(f"its {key.replace('_', ' ').replace('.', ' ')} is {count}")
     heads, shared = header.of_architecture("attention.head_count"), header.of_architecture("attention.head_count_kv")

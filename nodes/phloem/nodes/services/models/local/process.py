@@ -19,7 +19,7 @@ from typing import IO, Any, Final, Protocol
 
 from phloem.nodes.services.models.local.frames import arriving, packed, write_all
 from phloem.nodes.services.models.local.questions import error_of, packed_error
-from phloem.runtime.errors import NodeError, ServiceError
+from phloem.runtime.errors import NodeError, PhloemError, ServiceError
 
 __all__ = ["LAST", "ModelProcess", "Receiver"]
 
@@ -27,6 +27,8 @@ SILENCE: Final = 30.0
 """Seconds after which a process that does not even answer a ping is ended."""
 CANCEL: Final = 15.0
 """Seconds that a process may take to stop what was cancelled: one step of a computation is over long before."""
+HALTED: Final = 5.0
+"""Seconds between two looks after which it was the program that stood still, and silence says nothing."""
 LEAVE: Final = 2.0
 """Seconds that a process has to end by itself."""
 LAST_WORDS: Final = 2_000
@@ -59,7 +61,7 @@ class ModelProcess:
         self.name = name
         self.need = 0
         self.ready: list[Any] | None = None
-        """What the process told of the loaded model: its need, streams, context and style of calling tools."""
+        """What the process told of the loaded model: its need, streams and context."""
         self.used = time.monotonic()
         self._make_room = make_room
         self._changed = changed
@@ -67,7 +69,7 @@ class ModelProcess:
         self._requests: dict[int, Receiver] = {}
         self._leaving: dict[int, float] = {}
         self._count = 0
-        self._heard = time.monotonic()
+        self._heard = self._looked = time.monotonic()
         self._closing = False
         self._over: NodeError | None = None
         self._reason: NodeError | None = None
@@ -102,12 +104,14 @@ class ModelProcess:
                 raise _again(self._over)
             if self._closing:
                 raise _stopped()
-            self._count += 1
-            key = self._count
+            key = self._count + 1
+            # What cannot be sent raises here, before anybody waits for it.
+            data = packed([kind, key, *content])
+            self._count = key
             if not self._requests:
                 self._heard = time.monotonic()
             self._requests[key] = receiver
-        self._outbox.put(packed([kind, key, *content]))
+        self._outbox.put(data)
         return key
 
     def cancel(self, key: int) -> None:
@@ -122,8 +126,13 @@ class ModelProcess:
         """Look whether it is alive: called every second or so. A process that hangs is ended."""
         now = time.monotonic()
         with self._lock:
+            if now - self._looked > HALTED:
+                self._heard = now
+                self._leaving = dict.fromkeys(self._leaving, now)
+            self._looked = now
             busy = bool(self._requests or self._leaving) and self._process is not None
-            late = min(self._leaving.values(), default=now)
+            # What is cancelled while the model is loaded stops when that is done.
+            late = now if self.ready is None else min(self._leaving.values(), default=now)
         if not busy or self._room_wanted or self._over is not None:
             return
         if now - late > CANCEL:
@@ -139,17 +148,15 @@ class ModelProcess:
         else:
             self._outbox.put(packed(["ping"]))
 
-    def close(self, seconds: float = LEAVE) -> None:
+    def close(self) -> None:
         """End it, whatever it does; waits until it has ended. Requests that are under way fail."""
         with self._lock:
             self._closing = True
         self._outbox.put(None)
-        if threading.current_thread() is self._thread:
-            return
-        self._thread.join(seconds)
+        self._thread.join(LEAVE)
         if self._thread.is_alive():
             self._kill(None)
-            self._thread.join(seconds)
+            self._thread.join(LEAVE)
 
     def kill(self) -> None:
         """End it at once, without waiting."""
@@ -161,6 +168,8 @@ class ModelProcess:
         """From the start of the process to its end."""
         try:
             error = self._lived()
+        except NodeError as problem:
+            error = problem
         except Exception as problem:
             error = ServiceError(f"the process of {self.name} cannot be run: {problem}")
         self._finish(error)
@@ -182,7 +191,7 @@ class ModelProcess:
                 self._heard = time.monotonic()
                 self._receive(message)
         except Exception as error:
-            self._reason = _as_node_error(error)
+            self._reason = self._why(error)
         self._outbox.put(None)
         self._reap(process)
         writer.join()
@@ -192,7 +201,7 @@ class ModelProcess:
     def _start(self, errors: Any) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closing:
-                raise OSError("it is closed already")
+                raise _stopped()
             self._process = subprocess.Popen(
                 _command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment(),
                 cwd=Path(sys.executable).anchor or None, start_new_session=True,
@@ -218,7 +227,9 @@ class ModelProcess:
             self._heard = time.monotonic()
             self._outbox.put(packed(["go"]))
         elif kind == "ready":
-            self.ready = content
+            with self._lock:
+                self.ready = content
+                self._leaving = dict.fromkeys(self._leaving, time.monotonic())
         elif kind == "failed":
             self._reason = error_of(content[0])
         elif kind != "pong":
@@ -263,6 +274,12 @@ class ModelProcess:
         for receiver in receivers:
             receiver.fail(_again(error))
         self._changed()
+
+    def _why(self, error: Exception) -> NodeError:
+        """Why what the process said could not be taken."""
+        if isinstance(error, PhloemError):
+            return ServiceError(error.message, hint=error.hint)
+        return ServiceError(f"what the process of {self.name} says makes no sense: {error}")
 
     def _death(self, code: int, words: str) -> NodeError:
         """Why the process has ended, as far as one can tell."""
@@ -342,11 +359,7 @@ def _signal_name(number: int) -> str:
 
 
 def _stopped() -> ServiceError:
-    return ServiceError("the model was stopped", hint="The program is ending.")
-
-
-def _as_node_error(error: Exception) -> NodeError:
-    return error if isinstance(error, NodeError) else ServiceError(f"a model's process makes no sense: {error}")
+    return ServiceError("the model was stopped", hint="The program ends, or has closed its models.")
 
 
 def _again(error: NodeError) -> NodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -11,7 +12,16 @@ from phloem.runtime.errors import InputError, NodeError, ServiceError, SettingEr
 from phloem.runtime.services import Tool
 from phloem.runtime.values import Message, ToolCall
 
-__all__ = ["Asked", "Question", "error_of", "packed_asked", "packed_error", "unpacked_asked"]
+__all__ = [
+    "Asked",
+    "Question",
+    "error_of",
+    "packed_asked",
+    "packed_call",
+    "packed_error",
+    "unpacked_asked",
+    "unpacked_call",
+]
 
 Asked = str | tuple[Message, ...]
 
@@ -30,33 +40,41 @@ class Question:
     call_gbnf: str = ""
 
     def packed(self) -> list[Any]:
-        tools = [[tool.name, tool.description, dict(tool.parameters)] for tool in self.tools]
+        tools = [[tool.name, tool.description, json.dumps(dict(tool.parameters))] for tool in self.tools]
         return [packed_asked(self.asked), asdict(self.wording), self.gbnf, tools, self.call_gbnf]
 
     @classmethod
     def unpacked(cls, data: Sequence[Any]) -> Question:
         asked, wording, gbnf, tools, call_gbnf = data
         wording["stop"] = tuple(wording["stop"])
-        return cls(unpacked_asked(asked), Wording(**wording), gbnf, tuple(Tool(*tool) for tool in tools), call_gbnf)
+        known = tuple(Tool(name, description, json.loads(parameters)) for name, description, parameters in tools)
+        return cls(unpacked_asked(asked), Wording(**wording), gbnf, known, call_gbnf)
 
 
 def packed_asked(asked: Asked) -> Any:
     """A prompt, or a conversation without its images."""
     if isinstance(asked, str):
         return asked
-    return [
-        [one.role, one.content, [[call.id, call.name, call.arguments] for call in one.calls], one.call_id]
-        for one in asked
-    ]
+    return [[one.role, one.content, [packed_call(call) for call in one.calls], one.call_id] for one in asked]
 
 
 def unpacked_asked(data: Any) -> Asked:
     if isinstance(data, str):
         return data
     return tuple(
-        Message(role, content, (), tuple(ToolCall(*call) for call in calls), call_id)
+        Message(role, content, (), tuple(unpacked_call(call) for call in calls), call_id)
         for role, content, calls, call_id in data
     )
+
+
+def packed_call(call: ToolCall) -> list[str]:
+    """A call of a tool. Its arguments go as JSON: numbers in it may be larger than any that MessagePack has."""
+    return [call.id, call.name, json.dumps(call.arguments)]
+
+
+def unpacked_call(data: Sequence[str]) -> ToolCall:
+    key, name, arguments = data
+    return ToolCall(key, name, json.loads(arguments))
 
 
 _KINDS: Final[Mapping[str, type[NodeError]]] = {

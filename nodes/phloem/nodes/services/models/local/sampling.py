@@ -76,8 +76,8 @@ def _seed(seed: object) -> int:
 
 def _stops(sampling: Sampling) -> tuple[str, ...]:
     stop = sampling.get("stop") or ()
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    if not all(isinstance(text, str) for text in stops):
+    stops = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(stops, list | tuple) or not all(isinstance(text, str) for text in stops):
         raise SettingError("stop must be a list of texts")
     if len(stops) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in stops):
         raise SettingError(f"stop may have {MAX_STOPS} texts of at most {MAX_STOP_LENGTH} characters")

@@ -133,10 +133,6 @@ class Schedule:
         """That chunk has been read."""
         self._all[read.stream].read = read.end
 
-    def known(self, key: int) -> int:
-        """How many tokens of a request's prompt are there already, and 0 for one that waits."""
-        return next((stream.read for stream in self._all if stream.owner == key), 0)
-
     def next(self) -> Step:
         """The next step. What it moves counts as moved; what it reads is told by `done`."""
         moves: list[Copy | Cut] = []

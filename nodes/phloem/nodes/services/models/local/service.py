@@ -8,15 +8,15 @@ import contextlib
 import functools
 import os
 import weakref
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from phloem.nodes.services.models.local.arrivals import Arrivals
 from phloem.nodes.services.models.local.catalogue import Catalogue, ModelFile
 from phloem.nodes.services.models.local.gguf import Header, read_header
-from phloem.nodes.services.models.local.process import LAST, ModelProcess
-from phloem.nodes.services.models.local.questions import Question, packed_asked
+from phloem.nodes.services.models.local.process import LAST
+from phloem.nodes.services.models.local.questions import Question, packed_asked, unpacked_call
 from phloem.nodes.services.models.local.room import MOST_STREAMS, Wanted, available_memory, stream_context
 from phloem.nodes.services.models.local.sampling import Wording
 from phloem.nodes.services.models.local.shelf import Shelf
@@ -25,7 +25,7 @@ from phloem.runtime.errors import InputError, NodeError, ServiceError, SettingEr
 from phloem.runtime.home import Home
 from phloem.runtime.services import Chance, Ending, Meter, ModelInfo, Request, Tool
 from phloem.runtime.settings import Settings
-from phloem.runtime.values import Message, ToolCall
+from phloem.runtime.values import Message
 
 if TYPE_CHECKING:
     from phloem.nodes.services.models.forms import Form
@@ -65,25 +65,24 @@ class LocalModels:
         form = await _form_of(request)
         told = ""
         broken = ""
-        async for piece in self._written(model, request, form, meter, _Count()):
-            if isinstance(piece, str):
+        async with contextlib.aclosing(self._written(model, request, form, meter, _Count())) as pieces:
+            async for piece in pieces:
                 if form is None or not request.close:
                     yield piece
-                    continue
-                # Half a character at the end is left out where the form is closed without it.
-                whole = (broken + piece).rstrip(_HALF)
-                broken = (broken + piece)[len(whole) :]
-                told += whole
-                if whole:
-                    yield whole
-            else:
-                if form is not None and request.close:
+                elif isinstance(piece, str):
+                    # Half a character at the end is left out where the form is closed without it.
+                    whole = (broken + piece).rstrip(_HALF)
+                    broken = (broken + piece)[len(whole) :]
+                    told += whole
+                    if whole:
+                        yield whole
+                else:
                     closed = told + broken
                     if piece.finish == "length":
-                        closed = await asyncio.to_thread(form.close, told + broken)
+                        closed = await asyncio.to_thread(form.close, closed)
                     if closed != told:
                         yield closed.removeprefix(told)
-                yield piece
+                    yield piece
 
     async def structured(self, model: str, request: Request, meter: Meter) -> Any:
         """The value that the answer to a request with a form stands for: it is complete, and fits."""
@@ -123,8 +122,8 @@ class LocalModels:
             _check_size(len(text))
             meter.sent(model, text)
         found: Vectors = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            async for kind, *content in self._asked(model, "embed", [list(texts[start : start + TEXTS_AT_ONCE])]):
+        for some in _portions(texts):
+            async for kind, *content in self._asked(model, "embed", [some]):
                 if kind == "vectors":
                     vectors, tokens = content
                     meter.spend(read=tokens)
@@ -211,7 +210,9 @@ class LocalModels:
     async def _asked(self, model: str, kind: str, content: Content) -> AsyncGenerator[Content, None]:
         """Ask the model's process; its messages, up to the last. Whoever stops listening cancels the request."""
         arrivals = Arrivals()
-        process, key = self._ask(self._file(model), kind, content, arrivals)
+        file, wanted = self._file(model), self._wanted()
+        load = ["load", file.name, os.fsencode(file.path), wanted.packed()]
+        process, key = self._shelf.ask((file, wanted), file.name, load, kind, content, arrivals)
         try:
             last = False
             while not last:
@@ -221,20 +222,9 @@ class LocalModels:
         finally:
             process.cancel(key)
 
-    def _ask(self, file: ModelFile, kind: str, content: Content, arrivals: Arrivals) -> tuple[ModelProcess, int]:
-        wanted = self._wanted()
-        load = ["load", file.name, str(file.path), wanted.packed()]
-        while True:
-            process = self._shelf.get((file, wanted), file.name, load)
-            try:
-                return process, process.ask(kind, content, arrivals)
-            except NodeError:
-                # It ended since it was found: the next one that is got is a new one.
-                if not process.ended:
-                    raise
-
     def _start_anew(self) -> None:
-        """In a fork: the processes that are known belong to the program that was forked."""
+        """In a fork: the processes belong to the program that was forked, and so do threads that hold a lock."""
+        self.catalogue = Catalogue(self._home.models)
         self._shelf = Shelf(self._memory)
 
     def _file(self, model: str) -> ModelFile:
@@ -248,20 +238,18 @@ class LocalModels:
 
     def _wanted(self) -> Wanted:
         settings = Settings.load(self._home)
-        memory = settings.bytes("models", "memory") or available_memory()
         context, parallel = settings.whole("models", "context", 64), settings.whole("models", "parallel", 1)
         layers, threads = settings.whole("models", "gpu_layers", 0), settings.whole("models", "threads", 1)
         if parallel is not None and parallel > MOST_STREAMS:
             raise settings.wrong("models", "parallel", f"must be at most {MOST_STREAMS}")
-        return Wanted(memory, context, parallel, layers, threads)
+        return Wanted(_memory(settings), context, parallel, layers, threads)
 
     def _memory(self) -> int:
-        return Settings.load(self._home).bytes("models", "memory") or available_memory()
+        return _memory(Settings.load(self._home))
 
     def _about(self, file: ModelFile) -> ModelInfo:
-        header = _header(file)
-        process = self._shelf.find((file, self._wanted()))
-        context = stream_context(header, self._wanted())
+        header, wanted = _header(file), self._wanted()
+        process = self._shelf.find((file, wanted))
         details = {
             "architecture": header.architecture,
             "quantisation": header.quantisation,
@@ -274,7 +262,7 @@ class LocalModels:
             name=file.name,
             provider=PROVIDER,
             makes="scores" if header.ranks else "vectors" if header.makes_vectors else "text",
-            context=context,
+            context=stream_context(header, wanted),
             size=file.size,
             parameters=header.parameters,
             path=str(file.path),
@@ -288,6 +276,24 @@ class LocalModels:
             with contextlib.suppress(NodeError):
                 found.append(self._about(self.catalogue.find(name)))
         return found
+
+
+def _memory(settings: Settings) -> int:
+    """Bytes that all models may take together."""
+    return settings.bytes("models", "memory") or available_memory()
+
+
+def _portions(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in lists that can be sent: none is longer, or has more characters, than one may."""
+    some: list[str] = []
+    size = 0
+    for text in texts:
+        if some and (len(some) == TEXTS_AT_ONCE or size + len(text) > MOST_TEXT):
+            yield some
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    yield some
 
 
 def _after_fork() -> None:
@@ -308,7 +314,7 @@ class _Count:
 
 
 def _ending(how: str, calls: list[Any], chances: list[Chance], model: str) -> Ending:
-    asked = tuple(ToolCall(*call) for call in calls)
+    asked = tuple(unpacked_call(call) for call in calls)
     finish: Literal["stop", "length", "calls"] = "length" if how == "length" else "calls" if asked else "stop"
     return Ending(finish, asked, tuple(chances), model)
 

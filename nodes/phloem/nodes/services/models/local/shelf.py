@@ -10,7 +10,8 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from phloem.nodes.services.models.local.process import ModelProcess
+from phloem.nodes.services.models.local.process import ModelProcess, Receiver
+from phloem.runtime.errors import NodeError
 
 __all__ = ["Shelf"]
 
@@ -36,16 +37,27 @@ class Shelf:
         self._watcher: threading.Thread | None = None
         _shelves.add(self)
 
-    def get(self, key: Hashable, name: str, load: list[Any]) -> ModelProcess:
-        """The process of that key; a new one if there is none, which the message `load` tells what to load."""
+    def ask(
+        self, key: Hashable, name: str, load: list[Any], kind: str, content: list[Any], receiver: Receiver
+    ) -> tuple[ModelProcess, int]:
+        """Send a request to the process of that key; the process, and the number under which it can be cancelled.
+
+        If there is none, the message `load` tells a new one what to load. ServiceError if that has ended at once.
+        """
+        # An idle process is only unloaded under the same lock, and with a request it is not idle.
         with self._changed:
             process = self._processes.get(key)
-            if process is None or process.ended:
-                process = self._processes[key] = ModelProcess(name, load, self._make_room, self._look)
-                if self._watcher is None or not self._watcher.is_alive():
-                    self._watcher = threading.Thread(target=self._watch, name="phloem models", daemon=True)
-                    self._watcher.start()
-            return process
+            if process is not None:
+                try:
+                    return process, process.ask(kind, content, receiver)
+                except NodeError:
+                    if not process.ended:
+                        raise
+            process = self._processes[key] = ModelProcess(name, load, self._make_room, self._look)
+            if self._watcher is None or not self._watcher.is_alive():
+                self._watcher = threading.Thread(target=self._watch, name="phloem models", daemon=True)
+                self._watcher.start()
+            return process, process.ask(kind, content, receiver)
 
     def find(self, key: Hashable) -> ModelProcess | None:
         """The process of that key, if it is there."""
@@ -57,9 +69,9 @@ class Shelf:
         """Stop and end every process."""
         with self._changed:
             processes, self._processes = list(self._processes.values()), {}
-            self._changed.notify_all()
         for process in processes:
-            process.close(0)
+            process.kill()
+        self._look()
         for process in processes:
             process.close()
 

@@ -37,10 +37,10 @@ class Listener:
     def wrote(self, key: int, text: str, count: int, chances: list[Any]) -> None:
         """Its answer goes on by this text, the fruit of `count` tokens."""
 
-    def ended(self, key: int, how: str, calls: list[Any]) -> None:
+    def ended(self, key: int, how: str, calls: list[list[str]]) -> None:
         """Its answer is over: `stop` if it is complete, `length` if it was cut off; with the tools that it calls."""
 
-    def failed(self, key: int, error: PhloemError) -> None:
+    def failed(self, key: int, error: Exception) -> None:
         """There will be no answer."""
 
 
@@ -60,11 +60,6 @@ class TextEngine:
     def busy(self) -> bool:
         """True while there is something to compute."""
         return self._schedule.busy
-
-    @property
-    def requests(self) -> int:
-        """How many requests are here, those that wait included."""
-        return len(self._writings)
 
     def add(self, key: int, writing: Writing) -> None:
         """A request has come; it is closed here."""
@@ -207,7 +202,7 @@ class TextEngine:
         writing = self._writings[key]
         try:
             writing.take(index)
-        except PhloemError as error:
+        except Exception as error:
             writing.failure = error
 
     def _tell(self, key: int) -> None:

@@ -103,15 +103,23 @@ def _moved(schema: Any, number: int) -> Any:
         return [_moved(one, number) for one in schema]
     if not isinstance(schema, Mapping):
         return schema
-    moved = {key: one if key in _VALUES else _moved(one, number) for key, one in schema.items()}
+    moved = {key: one if key in _VALUES else _moved_below(key, one, number) for key, one in schema.items()}
     reference = moved.get("$ref")
     if isinstance(reference, str) and reference.startswith("#"):
         moved["$ref"] = f"#/$defs/{number}{reference[1:]}"
     return moved
 
 
+def _moved_below(key: str, value: Any, number: int) -> Any:
+    if key in _NAMED and isinstance(value, Mapping):
+        return {name: _moved(one, number) for name, one in value.items()}
+    return _moved(value, number)
+
+
 _VALUES: Final = ("const", "enum", "default", "examples")
 """Keywords of JSON Schema whose values are no schemas."""
+_NAMED: Final = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+"""Keywords below which any name stands for a schema, be it that of a keyword."""
 
 
 def called(value: Any, style: Style, first: int) -> list[ToolCall]:

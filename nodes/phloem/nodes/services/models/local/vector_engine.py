@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from phloem.nodes.services.models.local.gguf import Header
 from phloem.nodes.services.models.local.llama import Aborted, Entry, Loaded
-from phloem.runtime.errors import PhloemError, ServiceError
+from phloem.runtime.errors import ServiceError
 
 __all__ = ["VectorEngine", "VectorListener", "options_for"]
 
@@ -31,7 +31,7 @@ class VectorListener:
     def vectors(self, key: int, vectors: list[bytes], tokens: int) -> None:
         """Its vectors, as 64-bit floats, and how many tokens were read for them."""
 
-    def failed(self, key: int, error: PhloemError) -> None:
+    def failed(self, key: int, error: Exception) -> None:
         """There will be none."""
 
 
@@ -84,13 +84,14 @@ class VectorEngine:
             self._next_window(job)
         except Aborted:
             return
-        except PhloemError as error:
+        except Exception as error:
             self._jobs.popleft()
             self._listener.failed(job.key, error)
             return
-        self._jobs.rotate(-1)
-        if not job.texts and not job.windows:
-            self._jobs.remove(job)
+        if job.texts or job.windows:
+            self._jobs.rotate(-1)
+        else:
+            self._jobs.popleft()
             self._listener.vectors(job.key, job.vectors, job.tokens)
 
     def _next_window(self, job: _Job) -> None:
@@ -130,7 +131,7 @@ class VectorEngine:
         if len(whole) <= context:
             return [whole or [max(0, self.loaded.llama.llama_vocab_bos(self.loaded.vocabulary))]]
         body = self.loaded.tokens(text, marks=False, ends=False)
-        before = next((at for at in range(len(whole)) if whole[at : at + len(body)] == body), 0)
+        before = next((at for at in range(len(whole) - len(body) + 1) if whole[at : at + len(body)] == body), 0)
         head, tail = whole[:before], whole[before + len(body) :]
         count = math.ceil(len(body) / (context - len(head) - len(tail)))
         cuts = [len(body) * index // count for index in range(count + 1)]

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ from phloem.nodes.services.models.local.questions import Question, packed_error,
 from phloem.nodes.services.models.local.room import Room, Wanted
 from phloem.nodes.services.models.local.text_engine import Listener, TextEngine
 from phloem.nodes.services.models.local.vector_engine import VectorEngine, VectorListener, options_for
-from phloem.runtime.errors import InputError, PhloemError, ServiceError
+from phloem.runtime.errors import InputError, ServiceError
 
 __all__ = ["main"]
 
@@ -60,17 +61,23 @@ def main(parent: int) -> None:
 
 
 def _listen(pipe: int, inbox: queue.SimpleQueue[list[Any]], server: _Server) -> None:
-    """Take what comes; what must not wait for the computation at hand is done at once."""
-    for message in arriving(pipe):
-        if message[0] == "ping":
-            server.tell(["pong"])
-        elif message[0] == "go":
-            server.may_load.set()
-        else:
-            inbox.put(message)
-            if message[0] == "cancel":
-                server.interrupt()
-    os._exit(0)
+    """Take what comes until the process has to end; what must not wait for a computation is done at once."""
+    code = 1
+    try:
+        for message in arriving(pipe):
+            if message[0] == "ping":
+                server.tell(["pong"])
+            elif message[0] == "go":
+                server.may_load.set()
+            else:
+                inbox.put(message)
+                if message[0] == "cancel":
+                    server.interrupt()
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def _die_with(parent: int) -> None:
@@ -134,7 +141,7 @@ class _Server(Listener, VectorListener):
     def _load(self, message: list[Any]) -> None:
         """Say how much memory the model takes, wait for the word to load it, and do."""
         _, name, path, wanted = message
-        file = Path(path)
+        file = Path(os.fsdecode(path))
         header = read_header(file)
         room = Room.of(name, header, file.stat().st_size, Wanted(*wanted))
         self.tell(["needs", room.need])
@@ -226,11 +233,11 @@ class _Server(Listener, VectorListener):
         before = self._written.get(key, ["", 0, []])
         self._written[key] = [before[0] + text, before[1] + count, before[2] + chances]
 
-    def ended(self, key: int, how: str, calls: list[Any]) -> None:
+    def ended(self, key: int, how: str, calls: list[list[str]]) -> None:
         self._send_written(key)
         self._send(["ended", key, how, calls])
 
-    def failed(self, key: int, error: PhloemError) -> None:
+    def failed(self, key: int, error: Exception) -> None:
         self._send_written(key)
         self._send(["error", key, packed_error(error)])
 

@@ -11,7 +11,7 @@ from phloem.nodes.services.models.local.llama import Loaded
 from phloem.nodes.services.models.local.sampling import Wording
 from phloem.nodes.services.models.local.text import Pieces
 from phloem.nodes.services.models.local.vocabulary import Vocabulary
-from phloem.runtime.errors import PhloemError, ServiceError
+from phloem.runtime.errors import ServiceError
 
 __all__ = ["Chances", "Writing"]
 
@@ -24,7 +24,7 @@ class Writing:
 
     `at` says how many tokens are in the model's memory, `token` is the one to compute next, and `ended` is
     empty as long as the answer goes on; `failure` says why it cannot. `begun` turns true when its prompt is
-    first looked at. `calls` are the tools that the answer calls, each as id, name and arguments.
+    first looked at. `calls` are the tools that the answer calls, each as `packed_call` makes it.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Writing:
         self.token = -1
         self.begun = False
         self.ended: Literal["", "stop", "length"] = ""
-        self.failure: PhloemError | None = None
+        self.failure: Exception | None = None
         self.written = 0
-        self.calls: list[list[Any]] = []
+        self.calls: list[list[str]] = []
         self._loaded = loaded
         self._words = words
         self._wording = wording
         self._room = min(wording.max_tokens, loaded.shape.context - len(prompt))
-        self._pieces = Pieces(stop or wording.stop, skip_space=skip_space)
+        self._pieces = Pieces(stop, skip_space=skip_space)
         self._text: list[str] = []
         self._chances: list[Chances] = []
         self._told = 0

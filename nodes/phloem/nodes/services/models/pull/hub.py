@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from phloem.nodes.services.models.pull.names import is_variant, piece_of
-from phloem.nodes.services.models.pull.source import HubSource, hub_address, quoted
+from phloem.nodes.services.models.pull.source import HubSource, WebSource, hub_address, quoted
 from phloem.nodes.services.models.pull.web import Answer, Secret, Web, origin_of
 from phloem.runtime.errors import InputError, ServiceError
 from phloem.runtime.words import nearest, or_list
@@ -61,6 +61,8 @@ class _Listed:
 def find_target(source: HubSource, web: Web, token: str) -> Target:
     """The file that `source` means. InputError if it means none or several, ServiceError, or web.Cut."""
     hub = hub_address()
+    if not (token.isascii() and token.isprintable()):
+        raise InputError("the token for the hub has signs that no token has", hint="Copy it to HF_TOKEN once more.")
     secret = Secret(origin_of(hub), f"Bearer {token}") if token else None
     url = f"{hub}/api/models/{source.repository}/revision/{quoted(source.revision)}?blobs=true"
     with web.get(url, {"Accept": "application/json"}, secret) as answer:
@@ -79,9 +81,14 @@ def find_target(source: HubSource, web: Web, token: str) -> Target:
         sha256=chosen.sha256,
         pinned=bool(commit and chosen.sha256),
         commit=commit,
-        page=f"{hub}/{source.repository}",
+        page=_page(hub, source),
         secret=secret,
     )
+
+
+def _page(hub: str, source: HubSource) -> str:
+    """Where people read about a repository; without a password that HF_ENDPOINT may have."""
+    return str(WebSource(f"{hub}/{source.repository}"))
 
 
 def _refusal(source: HubSource, answer: Answer, *, with_token: bool) -> ServiceError | InputError:
@@ -90,7 +97,7 @@ def _refusal(source: HubSource, answer: Answer, *, with_token: bool) -> ServiceE
     if code == "RevisionNotFound":
         return InputError(f"{source.repository} has no revision {source.revision}")
     if code == "GatedRepo" or answer.status == 403:
-        return gated(source.repository, f"{hub_address()}/{source.repository}", with_token=with_token)
+        return gated(source.repository, _page(hub_address(), source), with_token=with_token)
     if with_token and answer.status == 401 and code != "RepoNotFound":
         return ServiceError(
             "the hub does not take the token", hint="Is the one in HF_TOKEN, or in the keyring, still valid?"

@@ -57,7 +57,7 @@ def pull(
                 part = Part(folder, called)
                 _check_same(part, target)
                 told = Transfer(target, part, web, progress, patience).run()
-                return _install(part, target, sha256 or told, progress)
+                return _install(part, target, sha256 or target.sha256 or told, progress)
     except BrokenPipeError:
         # Whoever looked at the progress has gone; it is no error of the disk.
         raise
@@ -97,6 +97,9 @@ def _install(part: Part, target: Target, sha256: str, progress: Progress) -> Ins
     try:
         read_header(part.path)
     except ServiceError as error:
+        if isinstance(error.__cause__, OSError):
+            # The disk failed, or memory did, which says nothing about what came.
+            raise
         part.discard()
         raise ServiceError(
             error.message.replace(str(part.path), target.source), hint="It was removed. Choose another file."

@@ -32,14 +32,19 @@ def name_for(file: str) -> str:
     """A name for the model in a file that somebody else named: what it cannot keep becomes a hyphen."""
     stem = PurePosixPath(file.replace("\\", "/")).name
     stem = stem[: -len(".gguf")] if stem.lower().endswith(".gguf") else stem
-    stem = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem, flags=re.ASCII).strip(".-+")[:LONGEST].rstrip(".")
-    return f"model-{stem}".rstrip("-") if not stem or _DEVICES.fullmatch(stem) else stem
+    stem = _ended(re.sub(r"[^A-Za-z0-9._+-]+", "-", stem, flags=re.ASCII)).lstrip(".-+")
+    return _ended(f"model-{stem}") if not stem or _DEVICES.fullmatch(stem) else stem
+
+
+def _ended(stem: str) -> str:
+    """As much of it as a name may have, with nothing at its end that a name may not have there."""
+    return re.sub(r"(\.gguf|[.+-])*$", "", stem[:LONGEST], flags=re.IGNORECASE)
 
 
 def piece_of(file: str) -> tuple[int, int] | None:
     """For one of several files that make a model (`…-00001-of-00003.gguf`): which of how many; None for a whole one."""
     found = _PIECE.search(PurePosixPath(file).stem)
-    return (int(found[1]), int(found[2])) if found else None
+    return (int(found[1]), int(found[2])) if found and int(found[2]) > 1 else None
 
 
 def is_variant(file: str, variant: str) -> bool:

@@ -34,7 +34,7 @@ class Origin:
         try:
             found = cls(**json.loads(_beside(file).read_bytes()[:_LARGEST]))
             stat = file.stat()
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
         sound = all(isinstance(one, str) for one in (found.source, found.sha256, found.commit))
         return found if sound and (found.size, found.changed) == (stat.st_size, stat.st_mtime_ns) else None

@@ -56,7 +56,7 @@ class Part:
         try:
             data = json.loads(self._notes.read_bytes()[:_LARGEST_NOTE])
             note = Note(**data)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
         texts = (note.source, note.etag, note.modified, note.sha256)
         return note if all(isinstance(one, str) for one in texts) and isinstance(note.size, int | None) else None

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from phloem.runtime.errors import ConfigError, InputError
 
-__all__ = ["HubSource", "WebSource", "hub_address", "read_source"]
+__all__ = ["HubSource", "WebSource", "hub_address", "quoted", "read_source"]
 
 HUB: Final = "https://huggingface.co"
 _HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})

@@ -24,7 +24,7 @@ MAGIC: Final = b"GGUF"
 LARGEST: Final = 2 * 10**12
 """Bytes of a model file: more than any there is."""
 _GAIN: Final = 1_000_000
-"""Bytes after which a cut is a new one, and not the same trouble once more."""
+"""Bytes more than ever before, after which a cut is a new one, and not the same trouble once more."""
 _LOOK_EVERY: Final = 64_000_000
 """Bytes after which the free space is looked at again."""
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
@@ -55,20 +55,22 @@ class Transfer:
         self._patience = patience
 
     def run(self) -> str:
-        """Fetch what is missing; the SHA-256 that the file must have, empty if nobody told.
+        """Fetch what is missing; the SHA-256 that was told of it on the way, empty if none was.
 
         ServiceError if that fails, InputError if the address is no good. What came stays in the part.
         """
         note = self._part.note()
         if note is None and self._part.size:
             self._part.discard()
-        failures = 0
+        failures, farthest = 0, self._part.size
         while True:
-            before = self._part.size
             try:
                 return self._attempt()
             except Cut as cut:
-                failures = 1 if self._part.size - before >= _GAIN else failures + 1
+                # A server that always begins at the beginning brings much, and yet may never come to the end.
+                gained = self._part.size - farthest
+                farthest = max(farthest, self._part.size)
+                failures = 1 if gained >= _GAIN else failures + 1
                 if failures >= self._patience.tries:
                     raise ServiceError(
                         f"{cut}; {failures} tries were in vain",
@@ -83,7 +85,7 @@ class Transfer:
         """One exchange. Cut if it did not bring all."""
         note, have = self._part.note(), self._part.size
         if note and have and have == note.size:
-            return note.sha256 or self._target.sha256
+            return note.sha256
         headers = self._range(note, have)
         with self._web.get(self._target.url, headers, self._target.secret) as answer:
             if answer.status == 416 and headers:

@@ -19,7 +19,7 @@ from typing import Final
 import httpx
 from phloem.runtime.errors import ConfigError, InputError, ServiceError
 
-__all__ = ["Answer", "Cut", "Secret", "Web"]
+__all__ = ["Answer", "Cut", "Secret", "Web", "origin_of"]
 
 MAX_REDIRECTS: Final = 10
 CONNECT_SECONDS: Final = 15.0
@@ -69,12 +69,12 @@ class Answer:
 
     def read(self, limit: int) -> bytes:
         """The body, or its first `limit` bytes."""
-        found = b""
+        found = bytearray()
         for chunk in self.response.iter_raw():
             found += chunk
             if len(found) > limit:
                 break
-        return found[:limit]
+        return bytes(found[:limit])
 
 
 class Web:
@@ -84,10 +84,11 @@ class Web:
         try:
             limits = httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS)
             self._client = httpx.Client(timeout=limits, headers={"User-Agent": _agent()}, follow_redirects=False)
-        except (ValueError, ImportError, OSError) as error:
-            raise ConfigError(
-                f"the network cannot be set up: {error}", hint="Look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
-            ) from error
+        except (ImportError, OSError) as error:
+            raise _not_set_up(f": {error}") from error
+        except (ValueError, httpx.InvalidURL):
+            # In words of its own: what is wrong with an address may be a piece of the password in it.
+            raise _not_set_up() from None
 
     def __enter__(self) -> Web:
         return self
@@ -119,6 +120,13 @@ class Web:
                         return
                     address = _next(response)
         raise ServiceError(f"{address.host} redirects more than {MAX_REDIRECTS} times in a row")
+
+
+def _not_set_up(reason: str = "") -> ConfigError:
+    return ConfigError(
+        f"the network cannot be set up{reason}",
+        hint="Look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE. A proxy looks like http://proxy.example:3128.",
+    )
 
 
 def _first(url: str, secret: Secret | None) -> tuple[httpx.URL, Secret | None]:

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -127,7 +128,8 @@ class ModelFolder:
     def _weights(self) -> list[Path]:
         """The files of the weights: those that are loaded when there are several forms of the same."""
         for form in ("*.safetensors", "*.bin"):
-            found = sorted(self.path.rglob(form))
+            # In the cache of Hugging Face they are links, whose files may have been removed.
+            found = sorted(one for one in self.path.rglob(form) if one.is_file())
             loaded = [one for one in found if not set(_OTHER_FORMATS) & set(one.relative_to(self.path).parts)]
             if loaded:
                 return loaded
@@ -188,13 +190,16 @@ def _own_folder(model: str, path: Path) -> ModelFolder:
 
 def _content(folder: Path) -> str:
     """A hash of all that is in a folder."""
-    files = sorted(one for one in itertools.islice(folder.rglob("*"), MOST_FILES + 1) if one.is_file())
+    there = (one for one in folder.rglob("*") if one.is_file())
+    files = sorted(itertools.islice(there, MOST_FILES + 1))
     if len(files) > MOST_FILES:
         raise InputError(f"{folder} has more than {MOST_FILES:,} files, so it is not the folder of a model")
     digest = hashlib.blake2b(digest_size=16)
     for path in files:
         about = path.stat()
-        digest.update(f"{path.relative_to(folder)} {_digest_of(path, about.st_size, about.st_mtime_ns)}\n".encode())
+        content = _digest_of(path, about.st_size, about.st_mtime_ns)
+        # A name need not be UTF-8.
+        digest.update(os.fsencode(path.relative_to(folder)) + f" {content}\n".encode())
     return digest.hexdigest()
 
 

@@ -61,14 +61,14 @@ class LoadedModel:
         raise NotImplementedError
 
     def _computed(self, compute: Callable[..., Iterable[Any]], items: Sequence[Any]) -> list[Any]:
-        """What `compute` gives for the items, a batch at a time."""
+        """What `compute` gives for the items, a batch at a time. ServiceError for whatever the library raises."""
         found: list[Any] = []
         for start in range(0, len(items), BATCH):
             if self._stopped:
                 raise Stopped
             try:
                 found += list(compute(items[start : start + BATCH], show_progress_bar=False))
-            except (RuntimeError, MemoryError) as error:
+            except Exception as error:
                 raise ServiceError(f"{self.name} failed: {str(error)[:300] or type(error).__name__}") from error
         return found
 

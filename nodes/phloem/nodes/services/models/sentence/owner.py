@@ -12,13 +12,13 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from phloem.runtime.errors import ServiceError
 
 __all__ = ["Engine", "Job", "Owner", "Stopped"]
 
-LEAVE_SECONDS = 2.0
+LEAVE_SECONDS: Final = 2.0
 """How long the program waits at its end for a model to stop."""
 
 
@@ -82,7 +82,7 @@ class Owner(Generic[Owned]):
             return self._unfinished == 0
 
     def submit(self, work: Callable[[Owned], Result]) -> Job[Result]:
-        """Have `work` called with the model when its turn comes."""
+        """Have `work` called with the model when its turn comes. ServiceError after `close`."""
         job = Job(self, work)
         with self._lock:
             if self._closed:
@@ -92,6 +92,7 @@ class Owner(Generic[Owned]):
         return job
 
     def cancel(self, job: Job[Any]) -> None:
+        """Stop the job after the texts at hand, or keep it from starting; nothing if it is done."""
         with self._lock:
             job.cancelled = True
             if self._current is job and self._engine is not None:
@@ -118,6 +119,7 @@ class Owner(Generic[Owned]):
             else:
                 self._finish()
                 job.future.set_result(result)
+                del result
             del job
         if self._engine is not None:
             self._engine.close()
@@ -128,7 +130,8 @@ class Owner(Generic[Owned]):
         if self._engine is None:
             self._engine = self._load()
         with self._lock:
-            if job.cancelled:
+            # Either may have come while the model was loaded.
+            if self._closed or job.cancelled:
                 raise Stopped
             self._engine.resume()
             self._current = job
