@@ -16,8 +16,9 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 
 __all__ = ["digest_exactly", "open_exactly", "write_exactly"]
 
@@ -30,7 +31,7 @@ _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 """A pipe without a writer would keep us waiting before we could see that it is none."""
 
 
-def open_exactly(path: Path) -> BinaryIO:
+def open_exactly(path: Path) -> BufferedReader:
     """A regular file, to read. `path` is absolute and has no links. OSError as the system gives it; ELOOP if there is a
     link in it after all, EINVAL if it is no regular file."""
     with _folder_of(path) as (folder, name):

@@ -44,8 +44,8 @@ class Options:
     on whatever thread wrote it.
 
     `person` can be asked what nodes ask people. Where nobody can, and nothing else is left to do, a run ends as
-    `waiting` and can be resumed; one that `stays` waits for answers from elsewhere instead. With `journal` false nothing is kept
-    of the run: it cannot be looked at, answered or resumed.
+    `waiting` and can be resumed; one that `stays` waits for answers from elsewhere instead. With `journal` false
+    nothing is kept of the run: it cannot be looked at, answered or resumed.
 
     With `record` every answer from outside is kept: with the run, or in the file that it names. With `replay` such
     answers come from the run of that id, or from the file at that Path, and nothing outside is asked or changed; with

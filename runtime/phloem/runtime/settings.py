@@ -177,7 +177,9 @@ class Settings:
         first would be lost without a word."""
         import yaml
 
-        found = [(key, value) for key, value in yaml.compose(self._text, yaml.SafeLoader).value if key.value == name]
+        tree = yaml.compose(self._text, yaml.SafeLoader)
+        entries = tree.value if isinstance(tree, yaml.MappingNode) else []
+        found = [(key, value) for key, value in entries if key.value == name]
         if len(found) > 1:
             raise ConfigError(f"{self.path}:{found[1][0].start_mark.line + 1}: {name} is there twice")
         return found[0][1]

@@ -166,7 +166,7 @@ class RunView:
                 if under_way is None and inside.beyond and _had_begun(event):
                     inside.beyond -= 1
                 _count(inside, event)
-                if type(event) is not e.NodeSkipped and (event.tokens_in or event.tokens_out or event.money):
+                if not isinstance(event, e.NodeSkipped) and (event.tokens_in or event.tokens_out or event.money):
                     self._spent_inside(outer, event, under_way)
             case e.NodeStarted():
                 if len(inside.now) < MOST_UNDER_WAY:
@@ -188,7 +188,8 @@ class RunView:
         parts = event.node.split("/")
         around = ["/".join(parts[:count]) for count in range(2, len(parts))]
         now = outer.inside.now if outer.inside is not None else {}
-        for one in (self, outer, *(now[path] for path in around if path in now)):
+        counted: list[RunView | NodeView] = [self, outer, *(now[path] for path in around if path in now)]
+        for one in counted:
             one.tokens_in += more[0]
             one.tokens_out += more[1]
             one.money += more[2]

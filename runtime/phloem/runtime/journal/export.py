@@ -42,8 +42,8 @@ def export(run: KeptRun, path: Path) -> None:
         with beside.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             _Export(archive).write(run)
             file.flush()
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
         beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -236,7 +236,8 @@ class Journal:
             ).fetchall()
             found = [row for row in found if row[1].startswith(which) or row[1].rpartition("-")[2].startswith(which)]
         if len(found) == 1:
-            return found[0]
+            number, id = found[0]
+            return number, id
         if found:
             raise ConfigError(
                 f"{len(found)} runs are called {which}…", hint=f"Such as {or_list([id for _, id in found[:4]], 'and')}."

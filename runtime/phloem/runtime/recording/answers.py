@@ -128,7 +128,8 @@ class Answers:
         try:
             for one in given.said:
                 self._tell(context, one)
-            return self._end(asked, given)
+            value: Result = self._end(asked, given)
+            return value
         finally:
             self._keep(asked, given)
 
@@ -179,10 +180,11 @@ class Answers:
         given = None if anew else self._given(asked)
         if given is not None:
             self._keep(asked, given)
-            return self._end(asked, given)
+            value: Result = self._end(asked, given)
+            return value
         with self._taken(context, asked) as given:
-            given.value = ask()
-        return given.value
+            value = given.value = ask()
+        return value
 
     def as_before(self, node: str, call: str, question: Mapping[str, Any]) -> None:
         """Raise the error that this came to in the old recording, if it came to one."""

@@ -80,7 +80,8 @@ def recording_of(run: KeptAnswers) -> Recording:
 def _exchange(run: str, kept: Stored | None) -> Exchange:
     data = _loaded(run, kept)
     try:
-        return Exchange.of(data, data.get("turn", 0))
+        turn = data.get("turn", 0)
+        return Exchange.of(data, turn if isinstance(turn, int) else 0)
     except (ValueError, AttributeError) as error:
         raise _gone(run, str(error)) from None
 
