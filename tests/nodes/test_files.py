@@ -49,7 +49,7 @@ def test_a_stopped_run_stops_the_reading(tmp_path: Path) -> None:
 
     (tmp_path / "a.pdf").write_bytes(papers.pdf(["a", "b"]))
     ctx = context(tmp_path)
-    ctx.scope.cancelled = True
+    ctx.scope.halt.on = True
     with pytest.raises(ServiceError, match="cancelled"):
         find("files.read").function(ctx, "a.pdf")
 

@@ -22,6 +22,7 @@ from phloem.nodes.services.models.hosted.heard import Heard
 from phloem.nodes.services.models.hosted.openai_answer import openai_pieces
 from phloem.nodes.services.models.hosted.presets import PRESETS
 from phloem.nodes.services.models.hosted.service import HostedModels
+from phloem.nodes.services.outgoing import Outgoing
 from phloem.runtime.errors import InputError, NodeError, ServiceError
 from phloem.runtime.home import Home
 from phloem.runtime.services import Ending, Request
@@ -434,8 +435,10 @@ def test_the_end_of_an_event_may_lie_across_two_chunks(monkeypatch: pytest.Monke
                 for chunk in (b"data: {}" * 10 + end[0], end[1]):
                     yield chunk
 
+    heard = Outgoing(None, "POST", "https://host/")
+
     async def read() -> int:
-        return sum([len(chunk) async for chunk in network._BoundedStream(Chunks(), "host", events=True)])
+        return sum([len(chunk) async for chunk in network._BoundedStream(Chunks(), "host", True, heard)])
 
     assert asyncio.run(read()) > 8_000
 

@@ -143,7 +143,7 @@ def test_two_packages_with_one_command_are_told_apart_by_neither(tmp_path: Path,
 def test_no_package_takes_the_place_of_a_command_of_phloem(tmp_path: Path, phloem: Phloem) -> None:
     install(tmp_path, GREET, "run = greeting\nnodes = greeting")
     assert "usage: phloem run" in phloem("run", "--help").stdout
-    assert phloem("--help").stdout.count("run a workflow") == 1
+    assert phloem("--help").stdout.count("run a workflow and print its outputs") == 1
     assert "greet somebody" not in phloem("--help").stdout
 
 

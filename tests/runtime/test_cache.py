@@ -571,7 +571,7 @@ from pathlib import Path
 {before}
 engine = Engine(Home(Path({home!r})), catalogue=kinds.catalogue())
 nodes = {{f"n{{i}}": box("test.upper", set={{"text": f"{{i}} " * {size}}}) for i in range({count})}}
-played = play(engine, drawn(nodes, o="n0.text"))
+played = play(engine, drawn(nodes, o="n0.text"), journal=False)
 asyncio.run(engine.close())
 print(played.result.status, sum(kinds.CALLS.values()))
 """

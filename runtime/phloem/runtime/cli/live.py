@@ -21,6 +21,8 @@ from rich.text import Text
 __all__ = ["live"]
 
 NAME_WIDTH: Final = 28
+BESIDE: Final = 12
+"""Columns of a row that are taken by the mark, the time and what is between."""
 NAMED: Final = 3
 """Of the nodes under way inside another one, how many are named."""
 
@@ -36,8 +38,10 @@ def live() -> Iterator[LiveView]:
     """What takes events and keeps the picture on stderr true to them."""
     console = Console(stderr=True)
     view = RunView()
-    with Live(_Picture(view, console), console=console, refresh_per_second=12, transient=False) as picture:
-        yield LiveView(view, console, picture)
+    picture = _Picture(view, console)
+    with Live(picture, console=console, refresh_per_second=12, transient=False) as drawn:
+        yield LiveView(view, console, drawn)
+    picture.tell_what_was_cut()
 
 
 class LiveView:
@@ -88,6 +92,13 @@ class _Picture:
         if self.view.message:
             parts.append(Text(printable(f"{self.view.message}\n  {self.view.hint or ''}").rstrip(), style="yellow"))
         return Group(*parts)
+
+    def tell_what_was_cut(self) -> None:
+        """Print the errors that were too long for their rows, whole, so that what they say to type can be copied."""
+        for name, node in self.view.nodes.items():
+            words = _doing(node)
+            if node.state == "failed" and words.cell_len > self.console.width - min(len(name), NAME_WIDTH) - BESIDE:
+                self.console.print(Text(f"{printable(name)}: ", style="bold") + words, soft_wrap=True)
 
     def _rows(self) -> list[tuple[str, NodeView]]:
         """All nodes if they fit the window; else what is going on, and of the rest what ended last."""

@@ -115,7 +115,9 @@ class Writer:
         while not closing:
             # Said before the look, so that who puts something in after the look finds it said.
             self.idle = True
-            if not self._waiting and not any(log.rows or log.statements or log.record for log in self._logs):
+            if not (
+                self._closed or self._waiting or any(log.rows or log.statements or log.record for log in self._logs)
+            ):
                 self._something.wait(LOOK_EVERY if self._logs else None)
             self.idle = False
             closing = self._closed
