@@ -2,8 +2,8 @@
 
     python tests/bench/inference.py [--rounds 5] [--threads 1] [--only shared] [--model FILE.gguf]
 
-Besides the bundled model one of realistic shape is measured, made of random weights. For that the package gguf is
-needed. Texts are written at temperature 0. llama-cpp-python is called as its users do: one `Llama` object, one
+Besides the bundled model, kept from ending an answer, one of realistic shape is measured, made of random weights. For that
+the package gguf is needed. Texts are written at temperature 0. llama-cpp-python is called as its users do: one `Llama` object, one
 call after the other. It keeps what the call before has read, as far as the next prompt begins the same;
 where the table says "reset", that was taken from it, as if the prompts came in between others.
 """
@@ -32,6 +32,7 @@ from phloem.runtime.services import Request, Sampling
 from shaped_model import Shape, write_model
 from support.engines import engine_of
 from support.meters import Spending
+from support.model_files import talkative
 from tables import Aim, Table, heading, shown, span
 
 WORDS: Final = ("river", "market", "price", "color", "tower", "bread", "long", "old", "red", "the", "of", "is", "and")
@@ -62,8 +63,7 @@ class Bench:
 
     def written(self, prompt: str) -> str:
         """The prompt as the chat template writes it, for one who does not."""
-        end = "<|end|>" if self.path.name == "demo.gguf" else "<|fin|>"
-        return f"<|user|>{prompt}{end}<|assistant|>"
+        return f"<|user|>{prompt}<|fin|><|assistant|>"
 
     def together(self, prompts: Sequence[str], tokens: int) -> list[str]:
         """The answers to prompts that are asked at once."""
@@ -196,7 +196,7 @@ def streaming(bench: Bench, rounds: int) -> None:
         1,
     )
     prompt = "Tell me of the river."
-    engine = engine_of(bench.path, context=min(4096, 1024 if bench.path.name == "demo.gguf" else 4096))
+    engine = engine_of(bench.path, context=4096)
 
     async def stream() -> int:
         request = Request(asked=prompt, sampling=Sampling(max_tokens=800))
@@ -350,7 +350,7 @@ def files(given: list[Path] | None, folder: Path) -> Iterator[tuple[str, Path]]:
         return
     path = write_model(folder / "random.gguf", Shape())
     yield f"Random weights, Q8_0, {path.stat().st_size / 1e6:.0f} MB", path
-    yield "Bundled demo model", DATA / "demo.gguf"
+    yield "Bundled demo model, which never ends", talkative(folder / "demo.gguf")
 
 
 @contextlib.contextmanager
