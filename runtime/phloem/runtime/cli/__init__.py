@@ -2,8 +2,7 @@
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a node, or what else was asked for,
 failed, 2 the workflow, its input, a grant or the command line is wrong, 3 a bug of ours, 4 it waits for a person,
-130 interrupted. Each
-command's own module is imported only when it is used.
+130 interrupted. Each command's own module is imported only when it is used.
 """
 
 from __future__ import annotations
