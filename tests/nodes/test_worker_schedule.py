@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phloem.nodes.services.models.local.groups import TRIED_AGAIN, Group, Groups
-from phloem.nodes.services.models.local.schedule import WRITES_PER_READ, Copy, Cut, Read, Schedule, Step
+from phloem.nodes.services.models.local.schedule import PAUSE, WRITES_PER_READ, Copy, Cut, Read, Schedule, Step
 
 CHUNK = 4
 
@@ -19,6 +19,8 @@ class Memory:
     """Streams that hold the tokens themselves: what a schedule does to them can be looked at."""
 
     schedule: Schedule
+    seconds: float
+    """What reading a chunk takes."""
     streams: list[list[int]] = field(default_factory=list)
     prompts: dict[int, Sequence[int]] = field(default_factory=dict)
     where: dict[int, int] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Memory:
         had += prompt[read.start : read.end]
         self.reads.append(read)
         self.where[read.key] = read.stream
-        self.schedule.done(read)
+        self.schedule.done(read, self.seconds)
 
     def read_all(self) -> None:
         """Work until every prompt has been read."""
@@ -78,8 +80,8 @@ class Memory:
         return len(self.reads)
 
 
-def memory(streams: int = 4, *, shares: bool = True) -> Memory:
-    return Memory(Schedule(streams, CHUNK, shares))
+def memory(streams: int = 4, *, shares: bool = True, seconds: float = 2 * PAUSE) -> Memory:
+    return Memory(Schedule(streams, CHUNK, shares), seconds)
 
 
 def test_a_prompt_is_read_in_chunks_and_then_written_after() -> None:
@@ -201,6 +203,32 @@ def test_a_long_prompt_does_not_hold_up_what_is_being_written() -> None:
     assert one.written[1] - before >= 24 * WRITES_PER_READ
 
 
+def test_what_is_soon_read_is_read_before_the_answers_go_on() -> None:
+    """Eight that come at once are then written together, from the first token to the last."""
+    one = memory(8, seconds=PAUSE / 20)
+    for key in range(8):
+        one.add(key, [key * 50 + place for place in range(6)])
+    writes = [one.step().write for _ in range(2 * 8 + 5)]
+    assert writes == [()] * 16 + [tuple(range(8))] * 5
+
+
+def test_answers_do_not_stand_still_for_longer_than_the_pause() -> None:
+    """Short requests that come one after the other, without end, each over after one token."""
+    one = memory(3, seconds=PAUSE / 10)
+    one.add(0, [1])
+    one.read_all()
+    before, reads = one.written.get(0, 0), one.chunks()
+    for key in range(1, 201):
+        one.add(key, [key, key + 1])
+        step = one.step()
+        for owner in [one.schedule.key_of(stream) for stream in step.write]:
+            if owner:
+                one.schedule.remove(owner)
+    paused = (one.chunks() - reads) / 10
+    assert paused >= 5
+    assert one.written[0] - before >= paused * WRITES_PER_READ
+
+
 def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
     one = memory(2)
     one.add(1, range(400))
@@ -225,13 +253,13 @@ prompts = st.lists(st.integers(0, 1), min_size=1, max_size=24)
 acts = st.lists(st.one_of(prompts, st.integers(0, 30), st.none()), max_size=60)
 
 
-@given(acts, st.integers(1, 5))
+@given(acts, st.integers(1, 5), st.sampled_from([0.05, 0.4, 2.0]))
 @settings(max_examples=300, deadline=None)
 def test_whatever_comes_and_goes_every_request_is_read_and_written(
-    acts: list[list[int] | int | None], streams: int
+    acts: list[list[int] | int | None], streams: int, share: float
 ) -> None:
     """A list is a request that comes, a number one that is cancelled, None a step; Memory checks each of them."""
-    one = memory(streams)
+    one = memory(streams, seconds=PAUSE * share)
     here: set[int] = set()
     for key, act in enumerate(acts):
         if isinstance(act, list):

@@ -8,6 +8,7 @@ whoever read it: it is read once, and copied.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,14 @@ __all__ = ["Copy", "Cut", "Read", "Schedule", "Step"]
 
 WRITES_PER_READ: Final = 4
 """Tokens that each running answer goes on by between two chunks of prompts that are read."""
+PAUSE: Final = 2.0
+"""Seconds for which running answers may stand still, before they go on by WRITES_PER_READ tokens, for prompts that
+will all have been read by then.
+
+The sooner all of them write, the more is computed together; what would take longer is read between their tokens.
+"""
+FORGETTING: Final = 0.9
+"""How much of the longest time for a chunk is believed one chunk later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,9 @@ class Schedule:
     _waiting: deque[tuple[int, Sequence[int]]] = field(init=False, default_factory=deque)
     _clock: int = field(init=False, default=0)
     _written: int = field(init=False, default=0)
+    _paused: float = field(init=False, default=0.0)
+    _pace: float = field(init=False, default=math.inf)
+    """Seconds that reading a chunk takes."""
     _turn: int = field(init=False, default=-1)
 
     def __post_init__(self) -> None:
@@ -129,9 +141,13 @@ class Schedule:
                 stream.owner = stream.leader = None
                 stream.used = self._tick()
 
-    def done(self, read: Read) -> None:
-        """That chunk has been read."""
+    def done(self, read: Read, seconds: float) -> None:
+        """That chunk has been read, in so many seconds."""
         self._all[read.stream].read = read.end
+        # The last chunk of a prompt is shorter than others, and sooner read.
+        self._pace = seconds if self._pace == math.inf else max(seconds, self._pace * FORGETTING)
+        if any(stream.writes and stream.number != read.stream for stream in self._all):
+            self._paused += seconds
 
     def next(self) -> Step:
         """The next step. What it moves counts as moved; what it reads is told by `done`."""
@@ -142,6 +158,11 @@ class Schedule:
         self._admit(moves)
         write = tuple(stream.number for stream in self._all if stream.writes)
         readers = [stream for stream in self._all if stream.reads]
+        if readers and write and self._is_soon_over(readers):
+            self._written = 0
+            return Step(tuple(moves), (), self._read(readers))
+        if self._written >= WRITES_PER_READ:
+            self._paused = 0.0
         read = None
         if readers and (not write or self._written >= WRITES_PER_READ):
             self._written = 0
@@ -155,6 +176,11 @@ class Schedule:
         owner = self._all[stream].owner
         assert owner is not None
         return owner
+
+    def _is_soon_over(self, readers: list[_Stream]) -> bool:
+        """Whether the running answers can wait until all that is to be read has been."""
+        left = sum(math.ceil((len(stream.prompt) - stream.read) / self.chunk) for stream in readers)
+        return self._paused + left * self._pace <= PAUSE
 
     def _read(self, readers: list[_Stream]) -> Read:
         """The next chunk, of one reader after another."""

@@ -170,6 +170,7 @@ class TextEngine:
         if self.loaded.likes_whole_chunks and LEAST_FILLED <= len(tokens) < self._chunk:
             ends = range(read.end, read.start + self._chunk)
             entries += [Entry(self.words.first, position, read.stream, False) for position in ends]
+        began = time.perf_counter()
         try:
             self._decode(entries, {read.stream: read.start})
         except PhloemError as error:
@@ -177,7 +178,7 @@ class TextEngine:
             return self._tell(read.key)
         if len(entries) > len(tokens):
             self.loaded.cut(read.stream, read.end)
-        self._schedule.done(read)
+        self._schedule.done(read, time.perf_counter() - began)
         writing.at = read.end
         if read.last:
             self._choose(read.key, len(tokens) - 1)
