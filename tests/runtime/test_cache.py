@@ -18,7 +18,7 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
-from phloem.runtime import cache as cache_module
+from phloem.runtime.cache import cache as cache_module
 from phloem.runtime import events as e
 from phloem.runtime.cache import Cache, Entry, store
 from phloem.runtime.codec import digest
@@ -71,6 +71,32 @@ def test_what_was_put_can_be_got_at_once_and_after_a_restart(cache):
         assert [shown.type for shown in found.previews] == ["text", "text", "json"]
         one.close()
     assert Cache(cache.folder).get(b"other") is None
+
+
+def test_what_is_put_while_the_database_is_held_can_be_got(cache):
+    cache.put(b"first", entry("1"))
+    cache.flush()
+    for number in range(100):
+        assert cache.get(b"%d" % number, hold=True) is None
+    for number in range(100):
+        cache.put(b"%d" % number, entry(str(number)))
+    cache.flush()
+    assert [loaded(cache.get(b"%d" % number, hold=True)) for number in range(100)] == [[str(n)] for n in range(100)]
+
+
+def test_a_database_that_was_released_can_be_tidied_by_others(cache):
+    """One that somebody reads cannot be: its log of writes would grow without end."""
+    cache.put(b"a", entry("1"))
+    cache.flush()
+    with closing(sqlite3.connect(cache.folder / "results.db")) as other:
+        for _ in range(3):
+            assert loaded(cache.get(b"a", hold=True)) == ["1"]
+        other.execute("INSERT INTO files VALUES (x'01', x'02')")
+        other.commit()
+        other.execute("PRAGMA busy_timeout=0")
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 1
+        cache.release()
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
 
 def test_flush_brings_everything_to_disk(cache):
@@ -276,6 +302,9 @@ def test_changing_one_literal_of_a_long_chain_runs_only_what_depends_on_it(engin
     for changed, literal, ran in ((999, 1.5, 1), (990, 1.25, 10), (500, 1.125, 500)):
         other = chain.with_setting(f"n{changed}", "b", literal)
         assert calls_of(lambda other=other: play(engine, other)) == {"test.add": ran}
+    engine.cache.flush()
+    with closing(sqlite3.connect(engine.cache.folder / "results.db", timeout=0)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "a run that is over holds nothing"
     assert calls_of(lambda: play(engine, chain)) == {}, "and going back costs nothing"
     shifted = chain.with_setting("n500", "b", 2)
     assert calls_of(lambda: play(engine, shifted)) == {"test.add": 2}, (
@@ -647,7 +676,7 @@ def test_a_process_killed_while_it_writes_leaves_a_sound_cache(home):
 
 
 def test_what_waits_for_the_disk_is_bounded(home, monkeypatch):
-    monkeypatch.setattr("phloem.runtime.cache.PENDING_LIMIT", 10_000)
+    monkeypatch.setattr("phloem.runtime.cache.cache.PENDING_LIMIT", 10_000)
     cache = Cache(home.cache)
     try:
         cache.put(b"large", Entry([store("x" * 20_000)], [preview("x")]))

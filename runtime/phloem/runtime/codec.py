@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import threading
 from typing import Any, Final
 
 import msgpack
@@ -103,8 +104,30 @@ def _text(value: Any) -> str:
 
 
 def _packed(value: Any) -> bytes:
-    data: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
+    try:
+        data = _plain.packer.pack(value)
+    except TypeError:
+        whole: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
+        return whole
+    if len(data) > _MOST_KEPT:
+        # It would keep as much memory for as long as the thread lives.
+        _plain.renew()
     return data
+
+
+class _PlainPacker(threading.local):
+    """Packs what is plain through and through, with a TypeError for all else. To make a packer costs more than to
+    pack a small value; and one that called back could be called again in the middle of its work."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.packer = msgpack.Packer(strict_types=True, unicode_errors="surrogatepass")
+
+
+_plain = _PlainPacker()
+_MOST_KEPT: Final = 1_000_000
 
 
 def _extend(value: Any) -> Any:
