@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 SCRIPTS: Final = (
-    "engine.py", "loops.py", "journal.py", "cluster.py", "startup.py", "articles.py", "documents.py", "forms.py",
+    "engine.py", "loops.py", "journal.py", "crash.py", "cluster.py", "startup.py", "articles.py", "documents.py", "forms.py",
     "inference.py",
 )  # fmt: skip
 

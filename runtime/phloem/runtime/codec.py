@@ -105,7 +105,7 @@ def _text(value: Any) -> str:
 
 def _packed(value: Any) -> bytes:
     try:
-        data = _plain.packer.pack(value)
+        data: bytes = _plain.packer.pack(value)
     except TypeError:
         whole: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
         return whole
