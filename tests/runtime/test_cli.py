@@ -67,6 +67,22 @@ def test_inputs_are_read_by_their_type_and_from_files(folder: Path, capsys: pyte
     assert capsys.readouterr().out == "Hello @ada\n"
 
 
+def test_input_without_an_end_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phloem.runtime.cli.run.INPUT_LIMIT", 1_000)
+    (folder / "fits.txt").write_bytes(b"a\r\n" + b"b" * 997)
+    assert main(["run", "hello.flow.yaml", "--to", "greeting", "-i", "name=@fits.txt"]) == 0
+    assert capsys.readouterr().out == "Hello a\n" + "b" * 997 + "\n"
+    with Path("/dev/zero").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        for file in ("/dev/zero", "-"):
+            assert main(["run", "hello.flow.yaml", "-i", f"name=@{file}"]) == 2
+            assert f"-i name: {file} is larger than 1,000 bytes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["run", "hello.flow.yaml", "--to", "greeting", "-i", "name=@-"]) == 0
+
+
 def test_events_are_one_line_of_json_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "hello.flow.yaml", "--events"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -239,6 +255,20 @@ def test_an_interrupt_ends_a_run_at_once_and_says_so(folder: Path, number: signa
     assert err == "cancelled\n"
     assert '"status": "cancelled"' in out.splitlines()[-1]
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+def test_half_a_character_in_a_value_is_shown_as_its_number(folder: Path) -> None:
+    """No encoding has a form for it; JSON's own is the same as Python's."""
+    workflow = {
+        "phloem": 1,
+        "nodes": {"n": {"kind": "data.parse@1", "set": {"text": r'"a\ud800b"'}}},
+        "outputs": {"value": "n.value"},
+    }
+    (folder / "half.flow.json").write_text(json.dumps(workflow))
+    for words in (["run"], ["run", "--json"], ["run", "--events"]):
+        out, err = _process(folder, *words, "half.flow.json").communicate(timeout=30)
+        assert r"a\ud800b" in out, err
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from phloem.runtime.cli.arguments import parser
 
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, TextIOWrapper) and "PYTHONIOENCODING" not in os.environ:
+        # A value may hold half of a character, from a page or a file name, which no terminal and no file takes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         given = parser(arguments).parse_args(arguments)
         run = getattr(given, "run_command", None) or _command(given.command).main
