@@ -6,9 +6,6 @@ import asyncio
 import os
 import sqlite3
 import stat
-import threading
-import time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,12 +13,11 @@ from hypothesis import given as for_all
 from phloem.runtime import events as e
 from phloem.runtime.cache import INLINE_LIMIT, Cache, Entry, store, value_file
 from phloem.runtime.egress import Egress
-from phloem.runtime.errors import ConfigError, JournalError
+from phloem.runtime.errors import JournalError
 from phloem.runtime.events import preview
 from phloem.runtime.journal import Journal, Question, Recorded, entries
-from phloem.runtime.journal.locks import Hold, is_held
 from phloem.runtime.values import UNLIT, Document
-from support.journals import TEXT, a_run, begun, ended, finish, start
+from support.journals import TEXT, a_run, begun, elsewhere, ended, finish, loaded, record, start
 from support.values import link_values
 
 RUN = "20261121-085300-3fa9c1"
@@ -32,15 +28,6 @@ def journal(tmp_path):
     journal = Journal(tmp_path / "journal", cache=tmp_path / "cache")
     yield journal
     journal.close()
-
-
-def elsewhere(journal: Journal) -> Journal:
-    """The same folder as another process sees it. Nothing of it has to be closed unless it begins a run."""
-    return Journal(journal.folder)
-
-
-def loaded(outputs) -> dict:
-    return {port: None if one is None else one.load() for port, one in outputs.items()}
 
 
 # ---- What comes out
@@ -220,6 +207,32 @@ def test_a_damaged_piece_is_counted_and_the_rest_is_there(journal):
     assert kept.damaged == 1 and list(kept.finished) == ["two"]
 
 
+def test_a_question_or_a_beginning_that_is_damaged_takes_nothing_else_with_it(journal):
+    log = begun(journal)
+    log.ask(Question("ask", "Which?"))
+    finish(log, "one", {"text": "x"})
+    log.settle()
+    with sqlite3.connect(journal.folder / "journal.db") as other:
+        other.execute("UPDATE questions SET question = ?", (b"\x01",))
+        other.execute("UPDATE runs SET record = ?", (b"\x91\x01",))
+    other.close()
+    kept = journal.run()
+    assert kept.damaged == 1 and kept.questions == {} and list(kept.finished) == ["one"]
+    with pytest.raises(JournalError, match="was begun can no longer be read"):
+        _ = kept.record
+
+
+def test_the_time_of_a_run_that_is_left_again_is_that_since_it_was_resumed(journal):
+    for first, at in ((0, 100.0), (2, 90_000.0)):
+        one = Journal(journal.folder)
+        log = one.resume(RUN)[1] if first else one.begin(record(began=at))
+        log.take(e.RunStarted(RUN, first, at, "Test", ["a"], resumed=bool(first)))
+        log.take(e.NodeStarted(RUN, first + 1, at + 5, "a"))
+        log.settle()
+        one.close()
+        assert journal.run().summary.seconds == 5
+
+
 # ---- Values in files
 
 
@@ -297,288 +310,3 @@ def test_only_the_user_can_read_it(journal):
     log.settle()
     for path in [journal.folder, *journal.folder.rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
-
-
-# ---- Whose run it is
-
-
-def test_a_run_of_a_process_that_ended_without_a_word_is_interrupted(journal):
-    first = Journal(journal.folder)
-    begun(first).settle()
-    assert journal.runs()[0].status == "running" and journal.runs()[0].here
-    first.close()
-    assert journal.runs()[0].status == "interrupted" and not journal.runs()[0].here
-
-
-def test_a_waiting_run_waits_on_when_its_process_ends(journal):
-    first = Journal(journal.folder)
-    log = begun(first)
-    log.waits(True)
-    log.settle()
-    assert (journal.run().summary.status, journal.run().summary.here) == ("waiting", True)
-    first.close()
-    assert (journal.run().summary.status, journal.run().summary.here) == ("waiting", False)
-
-
-def test_a_run_is_resumed_by_one_and_goes_on_where_it_was(journal):
-    first = Journal(journal.folder)
-    log = begun(first, nodes=["a", "b"])
-    finish(log, "a", {"text": "kept"}, 2)
-    log.settle()
-    with pytest.raises(ConfigError, match="still under way"):
-        journal.resume("last")
-    first.close()
-    kept, log = journal.resume("last")
-    assert loaded(kept.finished["a"].outputs) == {"text": "kept"}
-    assert log.next_seq == 3 and journal.runs()[0].status == "running"
-    with pytest.raises(ConfigError, match="still under way"):
-        elsewhere(journal).resume("last")
-    log.take(e.RunStarted(RUN, 3, time.time(), "Test", ["a", "b"]))
-    finish(log, "b", {"text": "new"}, 4)
-    ended(log, seq=5)
-    with pytest.raises(ConfigError, match="is done"):
-        journal.resume(RUN)
-    kept = journal.run()
-    assert list(kept.finished) == ["a", "b"]
-    assert {name: one.state for name, one in kept.view.nodes.items()} == {"a": "done", "b": "done"}
-
-
-def test_of_many_who_would_resume_a_run_one_does(journal):
-    first = Journal(journal.folder)
-    begun(first).settle()
-    first.close()
-    journals = [Journal(journal.folder) for _ in range(6)]
-    won = []
-
-    def resume(one):
-        try:
-            won.append(one.resume(RUN))
-        except ConfigError as error:
-            assert "still under way" in str(error)
-
-    threads = [threading.Thread(target=resume, args=(one,)) for one in journals]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for one in journals:
-        one.close()
-    assert len(won) == 1
-
-
-def test_a_lock_ends_with_the_holder_and_two_who_look_do_not_hold_it(tmp_path):
-    path = tmp_path / "lock"
-    hold = Hold(path)
-    assert is_held(path)
-    if child := os.fork():
-        os.waitpid(child, 0)
-    else:
-        # A child has not our lock, though it has our memory.
-        hold.release()
-        os._exit(0)
-    hold.release()
-    assert not is_held(path) and not path.exists()
-
-
-# ---- Finding a run
-
-
-def test_a_run_is_found_by_id_by_its_beginning_by_the_last_part_and_as_the_last(journal):
-    for id in ("20261121-085300-3fa9c1", "20261121-085301-aaaaaa", "20261122-000000-3fb000"):
-        a_run(journal, id, {"one": {"text": id}})
-    assert journal.run("20261122").id == "20261122-000000-3fb000"
-    assert journal.run("3fa").id == "20261121-085300-3fa9c1"
-    assert journal.run("last").id == journal.run().id == journal.runs()[0].id == "20261122-000000-3fb000"
-    assert [one.id for one in journal.runs(limit=2)] == ["20261122-000000-3fb000", "20261121-085301-aaaaaa"]
-    for wrong, said in (
-        ("2026", "3 runs are called 2026…"),
-        ("3f", "2 runs"),
-        ("085300", "no run called 085300"),
-        ("", "no run"),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            journal.run(wrong)
-    with pytest.raises(ConfigError, match="Did you mean 20261122-000000-3fb000"):
-        journal.run("20261122-000000-3fb001")
-    with pytest.raises(ConfigError):
-        journal.run("%")
-
-
-def test_of_two_runs_with_one_id_the_second_fails_and_no_other(journal):
-    begun(journal).settle()
-    again, other = begun(journal), begun(journal, "other")
-    with pytest.raises(JournalError, match="another run is called"):
-        again.settle()
-    other.settle()
-    assert {one.id for one in journal.runs()} == {RUN, "other"} and len(journal.run(RUN).events) == 1
-
-
-def test_asking_for_runs_makes_nothing(journal):
-    assert journal.runs() == []
-    for ask in (lambda: journal.run(), lambda: journal.cancel("x"), lambda: journal.answer("x", "n", store(1))):
-        with pytest.raises(ConfigError, match="no run"):
-            ask()
-    journal.collect()
-    assert not journal.folder.exists()
-
-
-# ---- Words from elsewhere
-
-
-def wait_for(condition, seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.005)
-
-
-def test_a_wish_to_cancel_reaches_the_run_once(journal):
-    heard = []
-    log = begun(journal, on_cancel=lambda: heard.append(threading.current_thread().name))
-    other = begun(journal, "other", on_cancel=lambda: heard.append("wrong"))
-    log.settle()
-    other.settle()
-    assert elsewhere(journal).cancel(RUN) == "asked"
-    wait_for(lambda: heard)
-    elsewhere(journal).cancel(RUN)
-    time.sleep(0.4)
-    assert heard == ["phloem-journal"]
-
-
-def test_a_run_that_nobody_is_at_work_on_is_cancelled_at_once(journal):
-    first = Journal(journal.folder)
-    begun(first).settle()
-    first.close()
-    assert journal.cancel("last") == "cancelled"
-    assert journal.run().summary.status == "cancelled"
-    with pytest.raises(ConfigError, match="has ended already: cancelled"):
-        journal.cancel("last")
-
-
-def test_an_answer_reaches_the_run_and_the_first_one_counts(journal):
-    heard = []
-    log = begun(journal, on_answer=lambda node, value: heard.append((node, value.load())))
-    log.ask(Question("ask", "Which?", choices=("red", "blue"), asked=1.0))
-    log.ask(Question("late", "Still?", deadline=time.time() - 1))
-    log.settle()
-    other = elsewhere(journal)
-    assert other.run().questions["ask"] == Question("ask", "Which?", choices=["red", "blue"], asked=1.0)
-    for node, value, said in (
-        ("ask", "green", "red or blue"), ("asked", "red", "Did you mean ask"), ("late", "x", "could be answered until"),
-    ):  # fmt: skip
-        with pytest.raises(ConfigError, match=said):
-            other.answer(RUN, node, store(value))
-    other.answer(RUN, "ask", store("blue"))
-    with pytest.raises(ConfigError, match="was answered already"):
-        journal.answer(RUN, "ask", store("red"))
-    wait_for(lambda: heard)
-    assert heard == [("ask", "blue")]
-    assert journal.run().questions["ask"].answer.load() == "blue"
-    log.withdraw("late")
-    log.withdraw("ask")
-    log.settle()
-    assert list(journal.run().questions) == ["ask"]
-
-
-def test_an_answer_given_while_no_process_waits_is_there_at_the_resume(journal):
-    first = Journal(journal.folder)
-    log = begun(first)
-    log.ask(Question("ask", "Which?"))
-    log.waits(True)
-    log.settle()
-    first.close()
-    elsewhere(journal).answer("last", "ask", store("blue"))
-    heard = []
-    kept, log = journal.resume("last", on_answer=lambda *answer: heard.append(answer))
-    assert kept.questions["ask"].answer.load() == "blue"
-    time.sleep(0.4)
-    assert heard == []
-
-
-def test_an_ended_run_takes_no_answer(journal):
-    log = begun(journal)
-    log.ask(Question("ask", "Which?"))
-    ended(log)
-    with pytest.raises(ConfigError, match="has ended already: done"):
-        journal.answer(RUN, "ask", store("x"))
-
-
-@pytest.mark.slow
-def test_looking_for_words_costs_next_to_nothing(journal):
-    begun(journal, on_cancel=lambda: None).settle()
-    began = time.process_time()
-    time.sleep(1)
-    assert time.process_time() - began < 0.02
-
-
-# ---- Settling
-
-
-@pytest.mark.slow
-def test_settled_means_that_another_process_sees_it(journal):
-    async def work():
-        log = begun(journal)
-        for number in range(20):
-            finish(log, f"n{number}", {"text": "x"}, number)
-            await log.settled()
-            assert f"n{number}" in elsewhere(journal).run().finished
-
-    asyncio.run(work())
-
-
-def test_one_who_gives_up_waiting_harms_nobody(journal):
-    async def work():
-        log = begun(journal)
-        waiting = [asyncio.create_task(log.settled()) for _ in range(10)]
-        await asyncio.sleep(0)
-        for one in waiting[::2]:
-            one.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        finish(log, "one", {"text": "x"})
-        await log.settled()
-
-    asyncio.run(work())
-    assert "one" in journal.run().finished
-
-
-def test_a_run_that_is_faster_than_the_disk_waits_for_it(journal, monkeypatch):
-    from phloem.runtime.journal import log as log_module
-
-    monkeypatch.setattr(log_module, "MOST_ROWS", 50)
-    monkeypatch.setattr(log_module, "MOST_HELD", 100_000)
-    log = begun(journal)
-    for number in range(150):
-        start(log, f"n{number}", 2 * number + 1)
-        finish(log, f"n{number}", {}, 2 * number + 2)
-        assert len(log.rows) <= 52
-    for number in range(10):
-        finish(log, f"big{number}", {"text": str(number) * 60_000}, 1_000 + number)
-        assert log.held <= 200_000
-    log.settle()
-    assert len(journal.run().events) == 311
-
-
-def test_a_closed_journal_says_so(journal):
-    log = begun(journal)
-    journal.close()
-    with pytest.raises(JournalError, match="closed"):
-        log.settle()
-    with pytest.raises(JournalError, match="closed"):
-        begun(journal, "another")
-    assert len(journal.run().events) == 1
-
-
-@pytest.mark.slow
-def test_many_runs_leave_no_threads_files_or_memory_behind(tmp_path):
-    def open_files():
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    journal = Journal(tmp_path / "journal")
-    a_run(journal, "warm", {"one": {"text": "x"}})
-    threads, files = threading.active_count(), open_files()
-    for number in range(60):
-        a_run(journal, f"run-{number}", {"one": {"text": "x"}})
-    assert (threading.active_count(), open_files()) == (threads, files)
-    assert journal._writer._logs == []
-    journal.close()
-    assert len(journal.runs()) == 61

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from phloem.runtime.cache import store
 from phloem.runtime.events import RunFinished
 from phloem.runtime.journal import Journal
+from phloem.runtime.journal import collect as collect_module
 from phloem.runtime.journal import journal as journal_module
 from phloem.runtime.journal.values import YOUNG
 from support.journals import a_run, begun, ended, finish
@@ -132,6 +135,14 @@ def test_the_space_goes_back_to_the_disk(journal):
     assert (journal.folder / "journal.db").stat().st_size < before / 5
 
 
+def test_a_file_that_does_not_shrink_is_left_as_it_is(journal):
+    past_run(journal, "old", 40, "x" * 15_000)
+    journal.close()
+    with closing(sqlite3.connect(journal.folder / "journal.db")) as connection:
+        connection.executescript("PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=NONE; VACUUM")
+    assert ids(journal.collect(older=DAY).runs) == ["old"]
+
+
 def test_dead_processes_leave_no_files_for_ever(journal):
     begun(journal).settle()
     dead = journal.folder / "owners" / "dead"
@@ -151,8 +162,20 @@ def test_a_journal_keeps_itself_within_bounds(tmp_path, monkeypatch):
         journal.close()
     # It looked when the first process ended, and not again on the same day.
     assert len(journal.runs()) == 5
-    yesterday = time.time() - DAY - 60
-    os.utime(journal.folder / "collected", (yesterday, yesterday))
-    ended(begun(journal := Journal(tmp_path / "journal"), "now"))
+    for name, apart in (("now", -DAY - 60), ("after-the-clock-was-put-back", 2 * DAY)):
+        day = time.time() + apart
+        os.utime(journal.folder / "collected", (day, day))
+        ended(begun(journal := Journal(tmp_path / "journal"), name))
+        journal.close()
+        assert time.time() - 60 < (journal.folder / "collected").stat().st_mtime < time.time() + 60
+    assert ids(journal.runs()) == ["after-the-clock-was-put-back", "now", "1-days", "2-days"]
+
+
+def test_a_journal_that_cannot_be_looked_through_is_let_go_of(journal, monkeypatch):
+    def damaged(*words):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    a_run(journal, "one", {"one": {"text": "x"}})
+    monkeypatch.setattr(collect_module, "_all", damaged)
     journal.close()
-    assert ids(journal.runs()) == ["now", "1-days", "2-days"]
+    assert list((journal.folder / "owners").iterdir()) == []

@@ -130,6 +130,24 @@ def test_a_full_disk_stops_the_run_and_leaves_the_journal_whole(tmp_path, size):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [200, 20_000])
+def test_on_a_disk_without_a_byte_runs_are_dropped_or_it_is_said_what_to_do(tmp_path, size):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=2m none {disk}"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    script = f'{mount} && exec "{sys.executable}" -m support.journal_child brim {disk}/journal {size}'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+    seen = json.loads(done.stdout)
+    if "error" in seen:
+        assert size == 200 and seen["after"] > 0, "values in files make the room to drop what refers to them"
+        assert "full to the last byte" in seen["error"] and "`cache`" in seen["error"]
+    else:
+        assert seen["dropped"] == seen["before"] > 10 and seen["after"] == 0
+
+
+@pytest.mark.slow
 def test_a_limit_on_the_size_of_files_stops_the_run_and_leaves_the_journal_whole(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
@@ -226,6 +244,47 @@ def test_damage_that_is_found_while_writing_stops_the_run_and_the_next_one_has_a
     journal.close()
     assert [one.id for one in journal.runs()] == ["new"]
     assert len(database.damaged_databases(journal.folder)) == 1 == len(journal.notices)
+
+
+def test_damage_ends_every_run_of_the_process(tmp_path, monkeypatch):
+    """None of them is in the new record, where their numbers are others'."""
+    journal, told = Journal(tmp_path / "journal"), []
+    quiet, unlucky = begun(journal, "quiet", on_failure=told.append), begun(journal, "unlucky")
+    for log in (quiet, unlucky):
+        log.settle()
+    damaged = sqlite3.DatabaseError("database disk image is malformed")
+    damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def fail(values):
+        raise damaged
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.files, "write", fail)
+        finish(unlucky, "one", {"text": "x"})
+        with pytest.raises(JournalError, match="damaged"):
+            unlucky.settle()
+    assert len(told) == 1 and quiet.closed
+    a_run(journal, "new", {"one": {"text": "x"}})
+    journal.close()
+    assert {one.id: one.status for one in journal.runs()} == {"new": "done"}
+
+
+def test_the_log_of_a_damaged_database_is_never_left_beside_a_new_one(tmp_path, monkeypatch):
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"journal.db{suffix}").write_text(suffix)
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> None:
+        rename(path, target)
+        if path.name == "journal.db-wal":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", killed)
+        database.set_aside(tmp_path, database.inode_of(tmp_path))
+    assert (tmp_path / "journal.db").exists() and not (tmp_path / "journal.db-wal").exists()
+    database.set_aside(tmp_path, database.inode_of(tmp_path))
+    assert not list(tmp_path.glob("journal.db*"))
 
 
 def test_collecting_finds_damage_and_sets_it_aside(tmp_path):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 from phloem.runtime import events as e
 from phloem.runtime.cli.lines import lines, quiet
-from phloem.runtime.cli.live import live
+from phloem.runtime.cli.live import _doing, live
+from phloem.runtime.view import RunView
 
 SHOWN = {"text": e.Preview("text", "hello\nthere", 11)}
 STORY: list[e.Event] = [
@@ -62,6 +66,50 @@ def test_the_live_view_ends_with_the_limit_and_what_was_spent(capsys, monkeypatc
     assert "→ a, item 1 to openai:x:\n<|user|>[bold]Hi[/bold]�[2J" in shown
     assert "limited: 5 of 5 nodes, 1 from the cache, 2.5 s, 8 tokens read and 10 written, $0.5012" in shown
     assert "the run stopped at its limit: 18 of 17 tokens\n  Raise it." in shown
+
+
+def test_failures_inside_an_attempt_that_is_made_again_are_not_told(capsys):
+    inside = e.NodeFailed("r", 1, 1.0, "a/0/in", "InputError", "it is bad", None, "skip")
+    for show in (lines, quiet):
+        for event in [
+            e.RunStarted("r", 0, 1.0, "t", ["a"]), inside, e.NodeRetrying("r", 2, 1.0, "a", 1, 0.5, "busy"), inside,
+            e.NodeFinished("r", 3, 2.0, "a", SHOWN, 0.5),
+        ]:  # fmt: skip
+            show(event)
+        assert capsys.readouterr().err.count("it is bad") == 1
+
+
+@pytest.mark.slow
+def test_the_live_view_is_drawn_while_events_come_from_another_thread(monkeypatch: pytest.MonkeyPatch):
+    """What is nested begins and ends thousands of times while the rows are made."""
+    view = RunView()
+    for event in [e.RunStarted("r", 0, 1.0, "t", ["each"]), e.NodeStarted("r", 1, 1.0, "each")]:
+        view.apply(event)
+    failures: list[Exception] = []
+    over = threading.Event()
+
+    def draw() -> None:
+        while not over.is_set():
+            try:
+                _doing(view.nodes["each"])
+            except Exception as error:
+                failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        for seq in range(2, 200_000, 100):
+            for number in range(50):
+                view.apply(e.NodeStarted("r", seq + number, 1.0, f"each/{number}/in"))
+            for number in range(50):
+                view.apply(e.NodeFinished("r", seq + 50 + number, 1.0, f"each/{number}/in", {}, 0.1))
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        thread.join()
+    assert failures == []
 
 
 def test_a_run_that_spent_nothing_says_nothing_of_it(capsys):

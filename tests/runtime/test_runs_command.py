@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 import zipfile
 
 import pytest
@@ -16,7 +15,7 @@ from phloem.runtime.cli.runs.words import duration, size, table
 from phloem.runtime.egress import Egress
 from phloem.runtime.events import from_json
 from phloem.runtime.journal import Journal, Question, Recorded
-from phloem.runtime.journal.values_compared import value_lines
+from phloem.runtime.recording import Head, LogKeeper, read_recording
 from phloem.runtime.values import UNLIT, Blob, Document, Message
 from phloem.runtime.view import fold
 from support.journals import a_run, begun, ended, finish, start
@@ -70,8 +69,9 @@ def test_the_list_has_a_line_a_run(journal, phloem):
     assert "1,200 tokens, $0.0125" in out and "test.flow.yaml" in out
     assert phloem("runs", "list", "-n", "1")[1].endswith("… and earlier ones: --all lists them\n")
     assert len(json.loads(phloem("runs", "list", "--all", "--json")[1])) == 2
-    for wrong in ("0", "-3", "many"):
-        assert phloem("runs", "list", "-n", wrong)[0] == 2
+    for wrong in ("0", "-3", "many", "²"):
+        code, _, complaint = phloem("runs", "list", "-n", wrong)
+        assert code == 2 and f"{wrong} is not a whole number above 0" in complaint
 
 
 def test_tables_fit_a_terminal_and_are_whole_in_a_pipe(journal, phloem, monkeypatch, capsys):
@@ -203,45 +203,6 @@ def test_each_node_that_gave_something_else_is_told(journal, phloem):
     }
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "lines"),
-    [
-        ("a b c", "a x c", ["a [-b-]{+x+} c"]),
-        ("", "new", ["{+new+}"]),
-        (" ".join("abcdefghijkl"), " ".join("Xbcdefghijkl"), ["[-a-]{+X+} b c d e…"]),
-        ("one\ntwo\nthree", "one\n2\nthree", ["  one", "- two", "+ 2", "  three"]),
-        (9, 12, ["9 → 12 (+3)"]),
-        (0.5, 0.25, ["0.5 → 0.25 (-0.25)"]),
-        ("same" * 30_000, "same" * 30_000 + "!", ["120,000 → 120,001 characters, which differ from the 120,001th on:", '  "" → "!"']),
-        (True, False, ["true → false"]),
-        (None, UNLIT, ["null → (not lit)"]),
-        ([1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0], ["vector of 4: cosine 0.7071, largest difference 1"]),
-        ([[1, 0, 0, 0]] * 3, [[1, 0, 0, 0]] * 2 + [[0, 1, 0, 0]], ["3 items, 1 of 3 differ", "  the least cosine of their vectors is 0.0000"]),
-        (["a", "b"], ["a", "c", "d"], ["2 → 3 items, 1 of 2 differ", "  2. [-b-]{+c+}"]),
-        ({"a": 1, "b": 2}, {"a": 1, "c": 3}, ["- b: 2", "+ c: 3"]),
-        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, ["the same fields in another order"]),
-        ({"a": {"b": [1]}}, {"a": {"b": [2]}}, ["  a:   b:", "        1 items"]),
-        (Document("x y", "T"), Document("x z", "T"), ["  text: x [-y-]{+z+}"]),
-        (Message("user", "hi"), "hi", ["hi → \"hi\""]),
-        (Blob(b"ab", "a.png"), Blob(b"abc", "a.png"), ["a.png, 2 bytes → a.png, 3 bytes"]),
-        (float("nan"), float("nan"), None),
-    ],
-)  # fmt: skip
-def test_values_are_compared_in_words(before, after, lines):
-    found = value_lines(before, after)
-    if lines is None or "items" in lines[-1]:
-        assert found
-    else:
-        assert found == lines
-
-
-def test_great_texts_are_compared_quickly(journal):
-    began = time.process_time()
-    value_lines("word " * 200_000, "other " * 200_000)
-    value_lines([str(n) for n in range(50_000)], [str(n + 1) for n in range(50_000)])
-    assert time.process_time() - began < 1
-
-
 # ---- export
 
 
@@ -295,6 +256,48 @@ def test_an_export_has_what_was_asked_and_answered(journal, phloem, tmp_path):
         assert about["questions"][0]["asks"] == "Which?"
 
 
+def test_an_export_is_utf_8_and_json_whatever_is_in_it(journal, phloem, tmp_path):
+    deep: list = [b"in the deep"]
+    for _ in range(400):
+        deep = [deep]
+    half = "a\udcffb"
+    a_run(journal, FIRST, {"one": {"deep": deep, "text": half, "listed": [half]}}, title=half)
+    assert phloem("runs", "export", "last", "-o", str(tmp_path / "out.zip"))[0] == 0
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert json.loads(texts["nodes/one/listed.json"]) == [half]
+    assert texts["nodes/one/text.txt"] == "a\\udcffb"
+    assert texts["nodes/one/deep.json"] == "[" * 200 + '"…"' + "]" * 200
+    assert all(json.loads(line) for line in texts["events.jsonl"].splitlines())
+
+
+def test_what_was_recorded_is_exported_as_a_recording(journal, phloem, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    log = begun(journal, FIRST)
+    LogKeeper(log, Head(seed=7, model="local:demo", embedding="local:minilm"))
+    ended(log)
+    name = f"{FIRST}.phloem-recording"
+    assert phloem("runs", "export", "3fa9", "--recording") == (0, f"{name}\n", "")
+    assert read_recording(tmp_path / name).head.seed == 7
+    assert phloem("runs", "export", "3fa9", "-o", "other.phloem-recording")[0] == 0
+    assert (tmp_path / "other.phloem-recording").read_bytes() == (tmp_path / name).read_bytes()
+    a_run(journal, SECOND, {"one": {"text": "x"}})
+    code, _, complaint = phloem("runs", "export", SECOND, "--recording", "-o", "none")
+    assert code == 2 and "was not recorded" in complaint and "--record" in complaint
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_run_whose_workflow_is_lost_can_be_looked_at(journal, phloem, tmp_path):
+    for id, text in ((FIRST, "first: 1\n" * 100), (SECOND, "second: 1\n" * 100)):
+        a_run(journal, id, {"one": {"text": "x"}}, text=text, files={"inner.flow.yaml": text})
+    journal.files.path(store("second: 1\n" * 100).hash).unlink()
+    assert "one   ✓ done" in phloem("runs", "show", "last")[1]
+    assert phloem("runs", "diff", FIRST, SECOND)[0] == 0
+    assert phloem("runs", "export", "last", "-o", str(tmp_path / "out.zip"))[0] == 0
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert "events.jsonl" in archive.namelist() and "workflow.flow.yaml" not in archive.namelist()
+
+
 def test_an_export_that_fails_leaves_nothing(journal, phloem, tmp_path):
     a_run(journal, FIRST, {"one": {"text": "x"}})
     code, _, complaint = phloem("runs", "export", "last", "-o", str(tmp_path / "no" / "where.zip"))
@@ -339,11 +342,39 @@ def test_a_run_elsewhere_is_stopped_and_waited_for(journal, phloem, home):
     assert (code, complaint) == (2, f"error: the run {FIRST} has ended already: cancelled\n")
 
 
+def test_a_run_whose_process_dies_of_the_wish_is_cancelled_all_the_same(journal, phloem):
+    asked, dying = threading.Event(), Journal(journal.folder)
+    begun(dying, FIRST, on_cancel=asked.set).settle()
+    thread = threading.Thread(target=lambda: asked.wait(5) and dying.close())
+    thread.start()
+    assert phloem("runs", "cancel", "last") == (0, f"{FIRST} is cancelled\n", "")
+    thread.join()
+    assert journal.run().summary.status == "cancelled"
+
+
 def test_a_run_that_does_not_listen_is_an_error(journal, phloem, monkeypatch):
     monkeypatch.setattr("phloem.runtime.cli.runs.cancel.PATIENCE", 0.3)
     begun(journal, FIRST).settle()
     code, _, complaint = phloem("runs", "cancel", "last")
     assert code == 1 and "has not yet" in complaint
+
+
+# ---- answer
+
+
+def test_an_answer_is_not_taken_with_words_that_cannot_be_meant(journal, phloem):
+    first = Journal(journal.folder)
+    log = begun(first, FIRST)
+    log.ask(Question("ask", "Which?"))
+    log.waits(True)
+    log.settle()
+    first.close()
+    for wrong in (("--json", "--events"), ("--limit", "cats=3")):
+        assert phloem("runs", "answer", "last", "ask", "red", "--resume", *wrong)[0] == 2
+        assert journal.run().questions["ask"].answer is None
+    assert phloem("runs", "answer", "last", "ask", "red")[0] == 0
+    code, _, complaint = phloem("runs", "answer", "last", "ask", "blue")
+    assert code == 2 and complaint.endswith(f"  `phloem runs resume {FIRST}` goes on with it.\n")
 
 
 # ---- What may be wrong
@@ -358,6 +389,18 @@ def test_a_damaged_record_is_told_and_then_its_place(journal, phloem, home):
     assert code == 0 and "kept in" in complaint and ".damaged.db" in complaint
     code, out, complaint = phloem("runs", "list")
     assert out.startswith("There is no run yet") and ".damaged.db" in complaint
+
+
+def test_a_name_that_is_no_text_is_no_run(journal, phloem):
+    a_run(journal, FIRST, {"one": {"text": "x"}})
+    for words in (("show", "\udcff"), ("cancel", "\udcff"), ("resume", "\udcff")):
+        assert phloem("runs", *words)[0] == 2
+
+
+def test_a_home_of_nobody_is_an_error_of_the_one_who_named_it(phloem, monkeypatch):
+    monkeypatch.setenv("PHLOEM_HOME", "~nobody-is-called-so/home")
+    code, _, complaint = phloem("runs", "list")
+    assert code == 2 and "PHLOEM_HOME is ~nobody-is-called-so/home" in complaint
 
 
 def test_wrong_words_are_answered_with_right_ones(phloem):

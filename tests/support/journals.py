@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from phloem.runtime import events as e
-from phloem.runtime.cache import store
+from phloem.runtime.cache import Stored, store
 from phloem.runtime.journal import Journal, RunLog, RunRecord
 
-__all__ = ["a_run", "begun", "ended", "finish", "record", "start"]
+__all__ = ["a_run", "begun", "elsewhere", "ended", "failing", "finish", "loaded", "record", "start", "wait_for"]
 
 TEXT = "phloem: 1\ntitle: Test\nnodes: {}\n"
 
@@ -54,3 +54,29 @@ def a_run(journal: Journal, id: str, nodes: dict[str, dict[str, Any]], **more: A
         start(log, name, 2 * number + 1)
         finish(log, name, outputs, 2 * number + 2)
     ended(log, seq=2 * len(nodes) + 1, outputs=list(nodes.values())[-1] if nodes else {})
+
+
+def elsewhere(journal: Journal) -> Journal:
+    """The same folder as another process sees it. Nothing of it has to be closed unless it begins a run."""
+    return Journal(journal.folder)
+
+
+def loaded(outputs: Mapping[str, Stored | None]) -> dict[str, Any]:
+    return {port: None if one is None else one.load() for port, one in outputs.items()}
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+    """Return when something has come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.005)
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    """What raises an error, whatever it is called with."""
+
+    def fail(*words: Any, **more: Any) -> None:
+        raise error
+
+    return fail

@@ -251,14 +251,16 @@ def text_lines(old: Any, new: Any) -> Iterator[str]:
 
 
 def _cut(value: Any) -> list[str]:
-    from textwrap import wrap
+    from textwrap import TextWrapper
 
     if not isinstance(value, str):
         return [] if value is None else [_brief(value)]
+    # Two texts may differ in nothing but white space.
+    whole = TextWrapper(WIDTH - 10, expand_tabs=False, replace_whitespace=False, drop_whitespace=False).wrap
     lines = []
     for line in value.split("\n"):
         shown = line if visible(line) else double_quoted(line)
-        lines.extend(wrap(shown, WIDTH - 10, drop_whitespace=True) if len(shown) > WIDTH - 10 else [shown])
+        lines.extend(whole(shown) if len(shown) > WIDTH - 10 else [shown])
     return lines
 
 

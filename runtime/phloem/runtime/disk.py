@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -15,7 +16,7 @@ def replace_file(path: Path, data: bytes, *, private: bool = False) -> None:
 
     A `private` file only its owner may read; else who may read the old one may read the new one.
     """
-    beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}")
+    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         handle = os.open(beside, flags, 0o600 if private else 0o666)
@@ -33,12 +34,19 @@ def replace_file(path: Path, data: bytes, *, private: bool = False) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system lets a folder be synced."""
+    """Make a rename durable, where the system lets a folder be synced: some file systems do not, and no system one
+    that may be written and not read."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from phloem.runtime.errors import ConfigError
+
 __all__ = ["Home"]
 
 
@@ -17,9 +19,13 @@ class Home:
 
     @classmethod
     def default(cls) -> Home:
+        """The home that the environment names; ConfigError if it is that of a user who does not exist."""
         given = os.environ.get("PHLOEM_HOME")
         if given:
-            return cls(Path(given).expanduser().absolute())
+            try:
+                return cls(Path(given).expanduser().absolute())
+            except RuntimeError:
+                raise ConfigError(f"PHLOEM_HOME is {given}, and there is no such user", hint="Give a path.") from None
         from platformdirs import user_data_path
 
         return cls(user_data_path("phloem", appauthor=False))

@@ -15,6 +15,7 @@ from phloem.runtime.document import WorkflowFile, parse, text_of
 from phloem.runtime.errors import ConfigError, DocumentError, WorkflowError
 from phloem.runtime.grants import Grant
 from phloem.runtime.journal import KeptRun, RunRecord
+from phloem.runtime.journal.loading import GONE, loaded
 from phloem.runtime.plan import Plan
 from phloem.runtime.runs import Options, Run
 from phloem.runtime.workflow import Limit
@@ -134,10 +135,11 @@ def _text(document: WorkflowFile) -> str:
         return ""
 
 
-def _document(run: str, text: str | None, file: str) -> WorkflowFile:
+def _document(run: str, text: str, file: str) -> WorkflowFile:
     if not text:
+        what = f"the workflow {file}" if file else "its workflow"
         raise ConfigError(
-            f"the run {run} cannot go on: its workflow was not kept", hint="It has no form that a file could hold."
+            f"the run {run} cannot go on: {what} was not kept, or is damaged", hint="Run the workflow again."
         )
     try:
         return parse(text, path=file or None)
@@ -153,11 +155,9 @@ def _stored(value: Any) -> Stored | None:
 
 
 def _loaded(run: str, name: str, stored: Stored | None) -> Any:
-    try:
-        if stored is not None:
-            return stored.load()
-    except (OSError, ValueError):
-        pass
-    raise ConfigError(
-        f"the run {run} cannot go on: its input {name} was not kept, or is damaged", hint="Run the workflow again."
-    )
+    value = loaded(stored)
+    if value is GONE:
+        raise ConfigError(
+            f"the run {run} cannot go on: its input {name} was not kept, or is damaged", hint="Run the workflow again."
+        )
+    return value

@@ -39,6 +39,7 @@ def lines(event: e.Event) -> None:
             _say(f"– {event.node} skipped: {event.because}")
         case e.NodeRetrying():
             _say(f"↻ {event.node} failed: {event.message}; trying again in {event.wait:g} s")
+            quiet(event)
         case e.NodeWaiting():
             _say(f"◷ {event.node} waits {'for' if event.until is None else 'until'} {event.waits_for}")
         case e.RunFinished():
@@ -67,8 +68,11 @@ class Quiet:
             case e.NodeFailed(action="limit"):
                 pass
             case e.NodeFailed():
-                self._inside.pop(event.node, None)
+                self._forget_inside(event.node)
                 _tell_failure(event, event.action)
+            case e.NodeRetrying():
+                # All of it is done anew.
+                self._forget_inside(event.node)
             case e.NodePrompt():
                 _say(prompt_words(event))
             case e.RunFinished(status="limited"):
@@ -86,11 +90,16 @@ class Quiet:
 
     def _tell_inside(self, node: str) -> None:
         """Tell the failures inside a node that went on all the same."""
-        for one in self._inside.pop(node):
+        for one in self._inside[node]:
             _tell_failure(one, one.action if one.action != "stop" else "")
-        more = self._count.pop(node) - MOST_TOLD
+        more = self._count[node] - MOST_TOLD
         if more > 0:
             _say(f"warning: {node}: and {more:,} more failed inside")
+        self._forget_inside(node)
+
+    def _forget_inside(self, node: str) -> None:
+        self._inside.pop(node, None)
+        self._count.pop(node, None)
 
 
 quiet = Quiet()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from phloem.runtime.budget import spent_words
 from phloem.runtime.cli.lines import prompt_words
@@ -70,7 +70,10 @@ class LiveView:
 
 
 class _Picture:
-    """Drawn anew by rich at its own pace, whatever the pace of events."""
+    """Drawn anew by rich at its own pace, whatever the pace of events.
+
+    That is in another thread than the one that changes the view: so each part of it is read once, and whole.
+    """
 
     def __init__(self, view: RunView, console: Console) -> None:
         self.view = view
@@ -111,9 +114,10 @@ class _Picture:
         return [rows[at] for at in sorted(wanted[:room])]
 
     def _mark(self, node: NodeView) -> RenderableType:
-        if node.state == "running":
+        state = node.state
+        if state == "running":
             return self.spinner
-        mark, style = _MARKS[node.state]
+        mark, style = _MARKS[state]
         return Text(mark, style=style)
 
     def _summary(self, hidden: int) -> Text:
@@ -151,11 +155,12 @@ def _inside(node: NodeView) -> str:
     if inside is None:
         return ""
     parts = [f"{inside.failed:,} failed"] if inside.failed else []
-    if inside.now:
-        names = [path.partition("/")[2] for path in inside.now]
-        waiting = next((one.message for one in inside.now.values() if one.state == "asking"), "")
-        more = inside.running - len(names[:NAMED])
-        shown = ", ".join(names[:NAMED]) + (f" and {more:,} more" if more else "")
+    now = list(inside.now.items())
+    if now:
+        names = [path.partition("/")[2] for path, _ in now[:NAMED]]
+        waiting = next((one.message for _, one in now if one.state == "asking"), "")
+        more = len(now) + inside.beyond - len(names)
+        shown = ", ".join(names) + (f" and {more:,} more" if more else "")
         parts.append(f"{shown} waits for {waiting}" if waiting else shown)
     return " · ".join(parts)
 
@@ -166,6 +171,10 @@ def _doing(node: NodeView) -> Text:
     return Text(" ".join(printable(words).split()), style=style)
 
 
+def _first(ports: dict[str, Any]) -> Any:
+    return next(iter(list(ports.values())), None)
+
+
 def _said(node: NodeView) -> tuple[str, str]:
     if node.state == "failed":
         return f"{node.message}  {node.hint or ''}", "red"
@@ -174,11 +183,12 @@ def _said(node: NodeView) -> tuple[str, str]:
     if node.state in ("skipped", "retrying", "asking"):
         return node.message, "dim"
     if node.state == "running":
-        streamed = next(iter(node.text.values()), "")
+        streamed = _first(node.text)
         if streamed:
             return streamed[-100:], "blue"
-        percent = f"{node.fraction:.0%} " if node.fraction is not None else ""
+        fraction = node.fraction
+        percent = f"{fraction:.0%} " if fraction is not None else ""
         return percent + " · ".join(filter(None, (node.message, _inside(node)))), "blue"
-    shown = next(iter(node.outputs.values()), None)
+    shown = _first(node.outputs)
     tokens = f"{node.tokens_out} tokens  " if node.tokens_out else ""
     return tokens + (shown.text if shown else ""), "dim"

@@ -20,7 +20,7 @@ from phloem.runtime.journal import KeptRun
 from phloem.runtime.runs import Options, Result
 from phloem.runtime.words import or_list, printable
 
-__all__ = ["resume", "settled_already"]
+__all__ = ["check_words", "resume", "settled_already"]
 
 _SETTLED: Final = {
     "file": "FILE", "inputs": "-i", "to": "--to", "model": "--model", "seed": "--seed", "record": "--record",
@@ -38,10 +38,16 @@ def settled_already(given: argparse.Namespace) -> None:
         )
 
 
-def resume(given: argparse.Namespace, which: str) -> int:
-    """Go on with a run, as the command line says; the exit code."""
+def check_words(given: argparse.Namespace) -> None:
+    """ConfigError for what cannot be meant, before anything is done."""
     if given.json and given.events:
         raise ConfigError("--json and --events are two forms of the output", hint="Give one of them.")
+    parse_limits(given.limit)
+
+
+def resume(given: argparse.Namespace, which: str) -> int:
+    """Go on with a run, as the command line says; the exit code."""
+    check_words(given)
     if given.trace:
         os.environ["PHLOEM_TRACE"] = given.trace
     with progress(given) as listen:
@@ -68,9 +74,9 @@ async def _run(given: argparse.Namespace, which: str, listen: Callable[[Event], 
             prompts=given.prompts,
             on=given.on,
         )
+        kept = engine.journal.run(which)
         if options.on:
             await engine.cluster(given.on, options)
-        kept = engine.journal.run(which)
         run = engine.resume(kept.id, options)
         _tell(kept)
         result = await followed(run, listen)

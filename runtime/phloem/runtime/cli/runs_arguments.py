@@ -17,7 +17,9 @@ def add_runs(command: argparse.ArgumentParser, parser_class: type[Any]) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="COMMAND", parser_class=parser_class)
 
     one = actions.add_parser("list", help="list the runs there were, the newest first")
-    one.add_argument("-n", "--most", type=_count, default=20, metavar="N", help="list at most N runs (default: 20)")
+    one.add_argument(
+        "-n", "--most", type=_at_least_one, default=20, metavar="N", help="list at most N runs (default: 20)"
+    )
     one.add_argument("--all", action="store_true", help="list every run")
     one.add_argument("--json", action="store_true", help="print a JSON list")
 
@@ -32,9 +34,15 @@ def add_runs(command: argparse.ArgumentParser, parser_class: type[Any]) -> None:
     one.add_argument("after", metavar="B", help="the run to compare it with")
     one.add_argument("--json", action="store_true", help="print one JSON object")
 
-    one = actions.add_parser("export", help="write a run into one file (.zip), to be read elsewhere")
+    one = actions.add_parser("export", help="write a run, or what was recorded with it, into one file")
     _run(one)
-    one.add_argument("-o", "--output", metavar="FILE", help="the file (default: the run's id, with .zip, here)")
+    one.add_argument(
+        "-o", "--output", metavar="FILE", help="the file (default: the run's id with .zip, or .phloem-recording, here)"
+    )
+    one.add_argument(
+        "--recording", action="store_true",
+        help="write only the answers from outside, as `phloem run FILE --record RECORDING` would have: for --replay",
+    )  # fmt: skip
 
     one = actions.add_parser("gc", help="drop old runs, and what no run needs any more")
     one.add_argument("--older", metavar="TIME", help="drop what ended longer ago than this, such as 30d or 12h")
@@ -60,8 +68,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help=f"a run: {_RUN}")
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or len(text) > 15 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)

@@ -55,10 +55,13 @@ class Share:
             self._rows = []
 
     def write(self, connection: sqlite3.Connection) -> int | None:
-        """Put it into the tables; the number that the run has there, None if another run has its id."""
+        """Put it into the tables; the number that the run has there. None if another run has its id, or if it is no
+        longer there: the database may be another one by now, in which its number is a stranger's."""
         number = self.log.number
         if number is None:
             number = self._begin(connection)
+        elif not _has(connection, "number = ? AND id = ?", number, _text(self.log.run)):
+            number = None
         if number is None:
             return None
         if self.piece is not None:
@@ -76,7 +79,7 @@ class Share:
     def _begin(self, connection: sqlite3.Connection) -> int | None:
         record = self.log.record
         assert record is not None
-        if connection.execute("SELECT 1 FROM runs WHERE id = ?", (_text(record.id),)).fetchone() is not None:
+        if _has(connection, "id = ?", _text(record.id)):
             return None
         cursor = connection.execute(
             "INSERT INTO runs(id, title, file, status, began, owner, record) VALUES (?, ?, ?, 'running', ?, ?, ?)",
@@ -102,6 +105,10 @@ class Share:
         self._values[one.hash] = data
         self._files[one.hash] = len(data)
         return [one.hash, len(data)]
+
+
+def _has(connection: sqlite3.Connection, condition: str, *values: Any) -> bool:
+    return connection.execute(f"SELECT 1 FROM runs WHERE {condition}", values).fetchone() is not None
 
 
 def _text(text: str) -> str:

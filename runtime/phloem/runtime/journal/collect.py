@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from phloem.runtime.errors import JournalError
 from phloem.runtime.journal import database
 from phloem.runtime.journal.locks import is_held
 from phloem.runtime.journal.record import Summary
@@ -65,33 +66,46 @@ def collect(
             notices.extend(database.set_aside(folder, inode))
             return Collected()
         doomed = _doomed(connection, folder, older, keep_size)
+        leftovers = files.leftovers(_referred_to(connection, doomed))
         if not dry_run:
-            doomed = [run for run in doomed if _dropped(connection, folder, run.number)]
+            # Where the disk is full each run has to make the room that is needed to drop the next.
+            connection.execute("PRAGMA wal_autocheckpoint=20")
+            doomed = [run for run in doomed if _dropped(connection, folder, files, run)]
         result = Collected([run.summary for run in doomed], 0, sum(run.size for run in doomed))
-        for path, size in files.leftovers(_referred_to(connection, doomed)):
+        for path, size in leftovers:
             if dry_run or _unlinked(connection, path):
                 result.files, result.bytes = result.files + 1, result.bytes + size
         if not dry_run:
             _forget_the_dead(folder)
-            _give_back(connection)
+            # What is free in the file is used again, if it cannot be given back.
+            with contextlib.suppress(sqlite3.OperationalError):
+                _give_back(connection)
         return result
     except (sqlite3.Error, OSError) as error:
+        if database.is_full(error):
+            raise JournalError(
+                f"no run can be dropped: the disk of {folder} is full to the last byte",
+                hint="Free some space elsewhere first: the folder `cache` beside it only saves time, so it may go.",
+            ) from error
         raise database.failure(error, folder) from error
     finally:
         connection.close()
 
 
 def keep_within(folder: Path, files: ValueFiles, notices: list[str], size: int) -> None:
-    """Drop the oldest runs until what is left has at most `size` bytes; looked at once a day."""
+    """Drop the oldest runs until what is left has at most `size` bytes; looked at once a day. JournalError or OSError
+    if that cannot be."""
     marker = folder / "collected"
     with contextlib.suppress(FileNotFoundError):
-        if time.time() - marker.stat().st_mtime < _DAY:
+        # A clock that was put back must not keep it from looking for longer than that.
+        if abs(time.time() - marker.stat().st_mtime) < _DAY:
             return
     marker.touch(mode=0o600)
     connection = database.connect(folder, notices)
     try:
-        runs = _all(connection, folder)
-        is_too_much = _size(runs) > size
+        is_too_much = _size(_all(connection, folder)) > size
+    except sqlite3.Error as error:
+        raise database.failure(error, folder) from error
     finally:
         connection.close()
     if is_too_much:
@@ -153,16 +167,37 @@ def _doomed(connection: sqlite3.Connection, folder: Path, older: float | None, k
     return doomed
 
 
-def _dropped(connection: sqlite3.Connection, folder: Path, number: int) -> bool:
-    """Drop a run, unless somebody has resumed it meanwhile. One transaction each, so that no writer waits long."""
+def _dropped(connection: sqlite3.Connection, folder: Path, files: ValueFiles, run: _Kept) -> bool:
+    """Drop a run, unless somebody has resumed it meanwhile. That takes some room, and where there is none the values
+    that only it has make it."""
+    try:
+        return _rows_dropped(connection, folder, run.number)
+    except sqlite3.Error as error:
+        if not database.is_full(error):
+            raise
     with database.transaction(connection):
-        row = connection.execute(f"SELECT {SUMMARY} FROM runs WHERE number = ?", (number,)).fetchone()
-        if row is None or summary_of(row, Owners(folder)).status in ("running", "waiting"):
+        for hash in run.files if _is_free(connection, folder, run.number) else ():
+            others = connection.execute("SELECT 1 FROM files WHERE hash = ? AND run <> ?", (hash, run.number))
+            if others.fetchone() is None:
+                files.path(hash).unlink(missing_ok=True)
+    return _rows_dropped(connection, folder, run.number)
+
+
+def _rows_dropped(connection: sqlite3.Connection, folder: Path, number: int) -> bool:
+    """Drop what the database has of a run. One transaction each, so that no writer waits long."""
+    with database.transaction(connection):
+        if not _is_free(connection, folder, number):
             return False
         for table in _TABLES:
             connection.execute(f"DELETE FROM {table} WHERE run = ?", (number,))
         connection.execute("DELETE FROM runs WHERE number = ?", (number,))
     return True
+
+
+def _is_free(connection: sqlite3.Connection, folder: Path, number: int) -> bool:
+    """True if the run is there still, and nobody has resumed it."""
+    row = connection.execute(f"SELECT {SUMMARY} FROM runs WHERE number = ?", (number,)).fetchone()
+    return row is not None and summary_of(row, Owners(folder)).status not in ("running", "waiting")
 
 
 def _referred_to(connection: sqlite3.Connection, doomed: list[_Kept]) -> set[bytes]:
@@ -171,26 +206,35 @@ def _referred_to(connection: sqlite3.Connection, doomed: list[_Kept]) -> set[byt
 
 
 def _unlinked(connection: sqlite3.Connection, path: Path) -> bool:
-    """Remove a file of which no run has the name. Whoever is about to refer to it looks, with the same right to
+    """Have a file gone, if no run has its name. Whoever is about to refer to it looks, with the same right to
     write, whether it is still there."""
     with database.transaction(connection):
         if not path.name.startswith("."):
             hash = bytes.fromhex(path.name)
             if connection.execute("SELECT 1 FROM files WHERE hash = ?", (hash,)).fetchone() is not None:
                 return False
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return False
+        path.unlink(missing_ok=True)
     return True
 
 
 def _give_back(connection: sqlite3.Connection) -> None:
     """Return what became free to the file system, a little at a time, so that no writer waits long."""
-    while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+    free = _free_pages(connection)
+    while free:
         # Not `execute`, which takes the first step of this statement only.
         connection.executescript("PRAGMA incremental_vacuum(2000)")
+        # Others may free as much meanwhile, or this file be one that does not shrink.
+        free, before = _free_pages(connection), free
+        if free >= before:
+            break
+    # It waits for who reads, while nobody may write: rather not. Whoever closes the database last does it too.
+    connection.execute("PRAGMA busy_timeout=100")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _free_pages(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return count
 
 
 def _forget_the_dead(folder: Path) -> None:

@@ -53,6 +53,12 @@ class Comparison:
     outputs: dict[str, Pair]
 
     @property
+    def is_other_workflow(self) -> bool:
+        """True if another file was run; False also if that can no longer be told."""
+        texts = (self.before.record.text, self.after.record.text)
+        return all(texts) and texts[0] != texts[1]
+
+    @property
     def differs(self) -> bool:
         """True if anything came out differently; time and money do not count."""
         return bool(self.outputs) or any(one.change != "same" for one in self.nodes)

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ __all__ = [
     "failure",
     "inode_of",
     "is_damage",
+    "is_full",
     "is_there",
     "read_only",
     "set_aside",
@@ -34,6 +36,8 @@ NAME: Final = "journal.db"
 VERSION: Final = 1
 PATIENCE: Final = 60.0
 """Seconds to wait for another process that writes."""
+
+_making: Final = threading.Lock()
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS runs(
@@ -71,8 +75,11 @@ def connect(folder: Path, notices: list[str]) -> sqlite3.Connection:
 def _connect(folder: Path) -> sqlite3.Connection:
     path = folder / NAME
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # SQLite gives what it puts beside it the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # To close a file gives up every lock that this process has on it, SQLite's too: so one that is there is not opened,
+    # and one that is not is made before anybody here can have a lock on it.
+    with _making, contextlib.suppress(FileExistsError):
+        # SQLite gives what it puts beside it the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
     try:
         _prepare(connection)
@@ -116,7 +123,7 @@ def read_only(folder: Path) -> sqlite3.Connection | None:
             if version == 0:
                 connection.close()
                 return None
-            connection.execute("SELECT count(*) FROM runs").fetchone()
+            connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
             if version > VERSION:
                 _prepare(connection)
             return connection
@@ -151,6 +158,12 @@ def is_damage(error: BaseException | None) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def is_full(error: BaseException) -> bool:
+    """True if the disk has no room for what was to be written."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+
+
 def is_there(folder: Path) -> bool:
     """True if there is a journal in the folder; JournalError if that cannot be told."""
     try:
@@ -180,7 +193,8 @@ def set_aside(folder: Path, inode: int) -> list[str]:
     while aside.exists():
         number += 1
         aside = folder / f"journal-{stamp}-{number}.damaged.db"
-    for suffix in ("", "-wal", "-shm"):
+    # The log first: one that is left would be taken for that of the next database.
+    for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     return [f"the record of runs was damaged, and a new one was begun; what it held before is kept in {aside}"]
@@ -197,10 +211,10 @@ def failure(error: Exception, folder: Path) -> JournalError:
         return error
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     number = error.errno if isinstance(error, OSError) else None
-    if code == sqlite3.SQLITE_FULL or number in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return JournalError(
             f"the record of the run cannot be written: the disk of {folder} is full",
-            hint="Free some space: `phloem runs gc` drops old runs, and the folder `cache` beside it only saves time.",
+            hint="Make room: `phloem runs gc --older 7d` drops old runs; the folder `cache` beside it may go too.",
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in (
         errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,

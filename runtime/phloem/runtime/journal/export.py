@@ -21,11 +21,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import msgpack
 from phloem.runtime.cache import Stored
-from phloem.runtime.codec import json_form
+from phloem.runtime.codec import DEEPEST, json_form
 from phloem.runtime.events import preview, to_json
 from phloem.runtime.journal.kept import KeptRun
+from phloem.runtime.journal.loading import GONE, loaded
 from phloem.runtime.values import UNLIT, Blob
 
 __all__ = ["export"]
@@ -37,7 +37,7 @@ _TIME: Final = (1980, 1, 1, 0, 0, 0)
 def export(run: KeptRun, path: Path) -> None:
     """Write the run to `path`, whole or not at all; OSError if that cannot be. JournalError if the run can no longer
     be read."""
-    beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}")
+    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
     try:
         with beside.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             _Export(archive).write(run)
@@ -58,8 +58,9 @@ class _Export:
 
     def write(self, run: KeptRun) -> None:
         record = run.record
-        as_json = record.text.lstrip().startswith("{")
-        self._put("workflow.flow." + ("json" if as_json else "yaml"), _bytes(record.text))
+        if record.text:
+            as_json = record.text.lstrip().startswith("{")
+            self._put("workflow.flow." + ("json" if as_json else "yaml"), _bytes(record.text))
         called = {
             name: self._put(f"called/{_file_name(PurePosixPath(name).name)}", _bytes(text))
             for name, text in record.files.items()
@@ -76,7 +77,7 @@ class _Export:
                 for name, one in run.finished.items()
             },
             "outputs": self._values("outputs", run.outputs),
-            "questions": [_question(one) for one in run.questions.values()],
+            "questions": [one.to_json() for one in run.questions.values()],
             "egress": [dataclasses.asdict(one) for one in run.egress],
             "answers": [
                 {
@@ -95,11 +96,8 @@ class _Export:
 
     def _value(self, name: str, stored: Stored | None) -> dict[str, Any]:
         """Put a value in; what it is, and where it lies. `file` is null for one that can no longer be had."""
-        try:
-            value = None if stored is None else stored.load()
-        except (OSError, ValueError, msgpack.UnpackException):
-            stored, value = None, None
-        if stored is None:
+        value = loaded(stored)
+        if value is GONE:
             return {"type": "gone", "file": None}
         if value is UNLIT:
             return {"type": "unlit", "file": None}
@@ -142,23 +140,22 @@ def _file_name(text: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    # Half a surrogate pair, which has no UTF-8, becomes `\\udcff`: in JSON that is what it was.
+    return text.encode("utf-8", "backslashreplace")
 
 
-def _plain(value: Any) -> Any:
-    """JSON data. Bytes inside a value become `{"base64": …}`, for JSON has no form for them."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """JSON data. Bytes inside a value become `{"base64": …}`, for JSON has no form for them; what lies more than 200
+    levels deep becomes `…`."""
     if isinstance(value, bytes | bytearray):
         return {"base64": b64encode(value).decode()}
+    fields = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    if depth == DEEPEST and (fields or isinstance(value, dict | list | tuple)):
+        return "…"
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _plain(one) for key, one in value.items()}
+        return {key if isinstance(key, str) else str(key): _plain(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return [_plain(one, depth + 1) for one in value]
+    if fields:
+        return {one.name: _plain(getattr(value, one.name), depth + 1) for one in dataclasses.fields(value)}
     return json_form(value)
-
-
-def _question(question: Any) -> dict[str, Any]:
-    data = {one.name: getattr(question, one.name) for one in dataclasses.fields(question)}
-    answer = data["answer"]
-    return {**data, "choices": list(question.choices), "answer": None if answer is None else json_form(answer.load())}

@@ -103,6 +103,8 @@ class Journal:
         with self._reading() as connection:
             if connection is None:
                 return []
+            # One transaction, so that none of them goes meanwhile.
+            connection.execute("BEGIN")
             rows = connection.execute(
                 f"SELECT {SUMMARY} FROM runs ORDER BY began DESC, number DESC LIMIT ?",
                 (-1 if limit is None else limit,),
@@ -130,8 +132,11 @@ class Journal:
             if summary.status not in ("running", "waiting", "interrupted"):
                 raise ConfigError(f"the run {id} has ended already: {summary.status}")
             if not summary.here:
+                spent = self._with_spent(connection, number, summary)
                 connection.execute(
-                    "UPDATE runs SET status = 'cancelled', ended = ? WHERE number = ?", (time.time(), number)
+                    "UPDATE runs SET status = 'cancelled', ended = ?, seconds = ?, tokens_in = ?, tokens_out = ?, "
+                    "money = ? WHERE number = ?",
+                    (time.time(), spent.seconds, spent.tokens_in, spent.tokens_out, spent.money, number),
                 )
                 return "cancelled"
             connection.execute("UPDATE runs SET cancel = 1 WHERE number = ?", (number,))
@@ -150,7 +155,10 @@ class Journal:
             if kept.summary.status not in ("running", "waiting", "interrupted"):
                 raise ConfigError(f"the run {id} has ended already: {kept.summary.status}")
             if asked.answered is not None:
-                raise ConfigError(f"{node} of the run {id} was answered already, at {_clock(asked.answered)}")
+                raise ConfigError(
+                    f"{node} of the run {id} was answered already, at {_clock(asked.answered)}",
+                    hint=None if kept.summary.here else f"`phloem runs resume {id}` goes on with it.",
+                )
             if asked.deadline is not None and time.time() > asked.deadline:
                 raise ConfigError(f"{node} of the run {id} could be answered until {_clock(asked.deadline)}")
             if asked.choices and value.load() not in asked.choices:
@@ -223,6 +231,8 @@ class Journal:
 
     def _find(self, connection: sqlite3.Connection, which: str) -> tuple[int, str]:
         """The number and id of the run that is meant."""
+        # What was typed may be bytes that are no text, which SQLite cannot be asked for.
+        which = which.encode("utf-8", "replace").decode()
         newest = "ORDER BY began DESC, number DESC LIMIT 2000"
         if which == LAST:
             found = connection.execute(f"SELECT number, id FROM runs {newest}").fetchall()[:1]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 from phloem.runtime import events as e
 from phloem.runtime.cache import Stored
-from phloem.runtime.codec import UnstorableValue, json_form
+from phloem.runtime.codec import json_form
 from phloem.runtime.egress import Egress
 from phloem.runtime.errors import JournalError
 from phloem.runtime.journal.entries import Entry, Reference, decode
+from phloem.runtime.journal.loading import GONE, loaded
 from phloem.runtime.journal.record import Deadline, Effect, FinishedNode, Question, Recorded, RunRecord, Summary
 from phloem.runtime.journal.rows import unpacked_question, unpacked_record
 from phloem.runtime.journal.values import ValueFiles
@@ -21,12 +22,15 @@ from phloem.runtime.view import NodeView, RunView
 
 __all__ = ["KeptRun"]
 
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException)
+"""What comes of bytes that are not what was written."""
+
 
 class KeptRun:
     """One run, as it was when it was asked for; Journal.run gives it.
 
-    `damaged` is how many pieces of its history cannot be read any more: what they held is missing from
-    everything below.
+    `damaged` is how many pieces of its history, and questions, cannot be read any more: what they held is missing
+    from everything below.
     """
 
     def __init__(
@@ -41,12 +45,18 @@ class KeptRun:
         self._summary = summary
         self._record = record
         self._files = files
-        self._questions = questions
         self._entries: list[tuple[Entry, list[Stored | None] | None]] = []
         for piece in pieces:
             try:
                 self._entries.extend(decode(summary.id, piece, self._find))
-            except (ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException):
+            except _UNREADABLE:
+                self.damaged += 1
+        self.questions: dict[str, Question] = {}
+        """What it asked people, by node, with the answers that have been given."""
+        for row in questions:
+            try:
+                self.questions[row[0]] = unpacked_question(*row)
+            except _UNREADABLE:
                 self.damaged += 1
 
     @property
@@ -55,13 +65,15 @@ class KeptRun:
 
     @cached_property
     def summary(self) -> Summary:
-        """The run in short; of one that has not ended, with what it has spent so far."""
+        """The run in short; of one that has not ended, with what it has spent so far, and how long it has been at it
+        since it was begun or resumed."""
         view, about = self.view, self._summary
         if about.ended is not None:
             return about
         last = max((event.at for event in self.events), default=about.began)
+        begun = max((event.at for event in self.events if isinstance(event, e.RunStarted)), default=about.began)
         return dataclasses.replace(
-            about, seconds=max(last - about.began, 0.0), tokens_in=view.tokens_in, tokens_out=view.tokens_out,
+            about, seconds=max(last - begun, 0.0), tokens_in=view.tokens_in, tokens_out=view.tokens_out,
             money=view.money,
         )  # fmt: skip
 
@@ -71,8 +83,10 @@ class KeptRun:
         about = self._summary
         try:
             return unpacked_record(about.id, about.title, about.file, about.began, self._record, self._find)
-        except (OSError, ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
-            raise JournalError(f"how the run {about.id} was begun can no longer be read: {error}") from error
+        except _UNREADABLE as error:
+            raise JournalError(
+                f"how the run {about.id} was begun can no longer be read: {error}", hint="Run the workflow again."
+            ) from error
 
     @cached_property
     def events(self) -> list[e.Event]:
@@ -190,11 +204,6 @@ class KeptRun:
         """Until when its nodes were to wait, in seconds since 1970, by path."""
         return {entry.node: entry.until for entry, _ in self._entries if isinstance(entry, Deadline)}
 
-    @cached_property
-    def questions(self) -> Mapping[str, Question]:
-        """What it asked people, by node, with the answers that have been given."""
-        return {row[0]: unpacked_question(*row) for row in self._questions}
-
     def _find(self, place: Reference) -> Stored | None:
         """The value that lies somewhere; None if it has gone."""
         if place is None:
@@ -205,8 +214,6 @@ class KeptRun:
         return self._files.stored(hash) if self._files.has(hash, size) else None
 
 
-def _json(value: Stored | None) -> Any:
-    try:
-        return None if value is None else json_form(value.load())
-    except (OSError, ValueError, UnstorableValue, msgpack.UnpackException):
-        return None
+def _json(stored: Stored | None) -> Any:
+    value = loaded(stored)
+    return None if value is GONE else json_form(value)

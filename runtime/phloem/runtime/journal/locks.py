@@ -17,14 +17,19 @@ class Hold:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _lock(self._handle, shared=False)
+        try:
+            _lock(self._handle, shared=False)
+        except OSError:
+            self.release()
+            raise
         _holds.add(self)
 
     def release(self) -> None:
         """Let go and remove the file."""
         if self._handle is not None:
-            self.path.unlink(missing_ok=True)
+            # Windows removes no file that is open.
             self._let_go()
+            self.path.unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         if self._handle is not None:

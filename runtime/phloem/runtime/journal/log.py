@@ -71,6 +71,11 @@ class RunLog:
         self.answers_told: set[str] = set()
         self._writer = writer
 
+    @property
+    def waits_for_disk(self) -> bool:
+        """True if there is something to be written."""
+        return bool(self.rows or self.statements or self.record is not None)
+
     def take(self, event: e.Event) -> None:
         """Keep an event. Pieces of streamed text and progress are not kept: the finished output has the text."""
         if event.__class__ in _PASSING or self.closed:
@@ -175,7 +180,7 @@ class RunLog:
         if it could not be written."""
         if self.failure is not None:
             raise self.failure
-        if self.rows or self.statements or self.writing or self.number is None:
+        if self.waits_for_disk or self.writing or self.number is None:
             import asyncio
 
             await asyncio.wrap_future(self._writer.settled(self))

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from phloem.runtime.cache import Stored
+from phloem.runtime.codec import json_form
 from phloem.runtime.events import NodeFinished
+from phloem.runtime.journal.loading import GONE, loaded
 
 __all__ = ["Deadline", "Effect", "FinishedNode", "Question", "Recorded", "RunRecord", "RunStatus", "Summary"]
 
@@ -18,9 +20,9 @@ RunStatus = Literal["running", "waiting", "done", "failed", "limited", "cancelle
 class RunRecord:
     """What a run is begun with: enough to begin it again when the file is changed or gone.
 
-    `text` is the workflow's file as it was, `files` are the texts of those it calls, by path. An input is None
-    if its value has no stored form. `options` is plain data: model, seed, limits, `to`, the grants asked for.
-    `began` is in seconds since 1970.
+    `text` is the workflow's file as it was, `files` are the texts of those it calls, by path; one is empty that has no
+    form for a file, or is lost. An input is None if its value has no stored form, or is lost. `options` is plain data:
+    model, seed, limits, `to`, the grants asked for. `began` is in seconds since 1970.
     """
 
     id: str
@@ -69,6 +71,15 @@ class Question:
     asked: float = 0.0
     answer: Stored | None = None
     answered: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The question as JSON data, with its answer; null if there is none."""
+        answer = loaded(self.answer)
+        return {
+            "node": self.node, "asks": self.asks, "type": self.type, "choices": list(self.choices),
+            "deadline": self.deadline, "asked": self.asked, "answer": None if answer is GONE else json_form(answer),
+            "answered": self.answered,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgpack
 from phloem.runtime.cache import Stored, store
 from phloem.runtime.journal.entries import Reference
+from phloem.runtime.journal.loading import GONE, loaded
 from phloem.runtime.journal.record import Question, RunRecord
 
 __all__ = ["packed_question", "packed_record", "unpacked_question", "unpacked_record"]
@@ -34,21 +35,24 @@ def packed_record(record: RunRecord, keep: Callable[..., Reference]) -> bytes:
 def unpacked_record(
     id: str, title: str, file: str, began: float, data: bytes, find: Callable[[Reference], Stored | None]
 ) -> RunRecord:
-    """The record of a run. OSError or ValueError if a text in it is gone or damaged."""
+    """The record of a run; a text that is gone or damaged is empty. ValueError if its options are."""
     parts = _unpacked(data)
 
-    def loaded(place: Reference) -> Any:
-        found = find(place)
-        return None if found is None else found.load()
+    def text(place: Reference) -> str:
+        found = loaded(find(place))
+        return "" if found is GONE else found
 
+    options = loaded(find(parts["options"]))
+    if options is GONE:
+        raise ValueError("its options are gone or damaged")
     return RunRecord(
         id,
-        loaded(parts["text"]),
+        text(parts["text"]),
         title,
         file,
-        {name: loaded(place) for name, place in parts["files"].items()},
+        {name: text(place) for name, place in parts["files"].items()},
         {name: find(place) for name, place in parts["inputs"].items()},
-        loaded(parts["options"]),
+        options,
         began,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Any, Final
@@ -16,7 +17,6 @@ from phloem.runtime.values import UNLIT, Blob
 
 __all__ = ["value_lines"]
 
-MOST_WORDS: Final = 2_000
 MOST_PARTS: Final = 3
 """How many of the items or fields that differ are shown."""
 LONG: Final = 600
@@ -61,9 +61,6 @@ def _texts(before: str, after: str) -> Iterator[str]:
         yield from text_lines(before, after)
         return
     old, new = re.findall(r"\s+|[^\s]+", before), re.findall(r"\s+|[^\s]+", after)
-    if max(len(old), len(new)) > MOST_WORDS:
-        yield f"{len(before):,} → {len(after):,} characters"
-        return
     parts: list[str] = []
     steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     for index, (what, old_from, old_to, new_from, new_to) in enumerate(steps):
@@ -144,7 +141,10 @@ def _equal(before: Any, after: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """True for what can be reckoned with; a giant is only named."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value.bit_length() < sys.float_info.max_exp
+    return isinstance(value, float)
 
 
 def _is_vector(value: Any) -> bool:

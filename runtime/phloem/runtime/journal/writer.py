@@ -115,9 +115,7 @@ class Writer:
         while not closing:
             # Said before the look, so that who puts something in after the look finds it said.
             self.idle = True
-            if not (
-                self._closed or self._waiting or any(log.rows or log.statements or log.record for log in self._logs)
-            ):
+            if not (self._closed or self._waiting or any(log.waits_for_disk for log in self._logs)):
                 self._something.wait(LOOK_EVERY if self._logs else None)
             self.idle = False
             closing = self._closed
@@ -139,28 +137,27 @@ class Writer:
         """One transaction with what every log holds now."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
-            logs = [log for log in self._logs if log.rows or log.statements or log.record]
+            logs = [log for log in self._logs if log.waits_for_disk]
         if logs or (closing and self._broken):
-            batch = Batch(logs)
             try:
-                self._write(batch)
+                self._write(Batch(logs))
             except Exception as error:
                 # Whatever it was: these runs must hear of it, and the thread must go on for others.
                 self._fail(logs, error)
             for log in logs:
                 log.writing = False
             with self._lock:
-                self._logs = [log for log in self._logs if log.failure is None and (log.rows or not log.closed)]
+                # Asked in this order: what is closed gets nothing more, and its last word may have come just now.
+                self._logs = [
+                    log for log in self._logs if log.failure is None and (not log.closed or log.waits_for_disk)
+                ]
         self._written.set()
         for log, future in waiting:
             _tell(future, log.failure)
 
     def _write(self, batch: Batch) -> None:
         batch.encode()
-        if self._connection is None:
-            self._connection = connect(self.folder, self.notices)
-            self._inode = inode_of(self.folder)
-        connection = self._connection
+        connection = self._connected()
         self.files.write(batch.values)
         with transaction(connection):
             for hash, data in batch.values.items():
@@ -170,21 +167,29 @@ class Writer:
             numbers = [share.write(connection) for share in batch.shares]
             for log in self._broken:
                 connection.execute(
-                    "UPDATE runs SET status = 'interrupted', message = ? WHERE number = ? AND ended IS NULL",
-                    (log.failure.message if log.failure else "", log.number),
+                    "UPDATE runs SET status = 'interrupted', message = ? WHERE number = ? AND id = ? AND ended IS NULL",
+                    (log.failure.message if log.failure else "", log.number, log.run),
                 )
         self._broken.clear()
         for share, number in zip(batch.shares, numbers, strict=True):
-            share.log.number, share.log.record = number, None
+            log = share.log
             if number is None:
-                taken = JournalError(f"another run is called {share.log.run} already", hint="Begin it again.")
-                self._tell_failure(share.log, taken)
+                self._tell_failure(log, _taken(log.run) if log.number is None else _gone(log.run))
+            log.number, log.record = number, None
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self.folder, self.notices)
+            self._inode = inode_of(self.folder)
+        return self._connection
 
     def _fail(self, logs: list[RunLog], error: Exception) -> None:
         """Tell the runs that nothing more of them can be kept: what is there now is whole, and stays."""
         self._disconnect()
         told = failure(error, self.folder)
         if is_damage(error):
+            # It is gone, and with it every run in it: the numbers that they have are others' in the next.
+            logs = [log for log in self._logs if log.number is not None or log in logs]
             try:
                 for notice in set_aside(self.folder, self._inode):
                     self.notices.append(notice)
@@ -207,14 +212,15 @@ class Writer:
     def _look(self) -> None:
         """Pass on what other processes have left for the runs here."""
         mark = _mark(self.folder)
-        if mark == self._news or self._connection is None:
+        logs = [log for log in self._logs if log.number is not None and log.failure is None]
+        if mark == self._news or not logs:
             return
         self._news = mark
         try:
-            for log in self._logs:
-                if log.number is not None and log.failure is None:
-                    self._pass_on(self._connection, log)
-        except sqlite3.Error:
+            connection = self._connected()
+            for log in logs:
+                self._pass_on(connection, log)
+        except (sqlite3.Error, JournalError):
             # It is there at the next look.
             self._news = None
 
@@ -241,6 +247,14 @@ class Writer:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+
+def _taken(run: str) -> JournalError:
+    return JournalError(f"another run is called {run} already", hint="Begin it again.")
+
+
+def _gone(run: str) -> JournalError:
+    return JournalError(f"the run {run} is no longer in the record of runs", hint="Begin it again.")
 
 
 def _tell(future: Future[None], error: JournalError | None) -> None:

@@ -14,6 +14,10 @@ __all__ = ["main"]
 
 def main(given: argparse.Namespace, journal: Journal) -> int:
     """Give the answer, and say what comes next; with `--resume` the exit code of the run that goes on."""
+    if given.resume:
+        from phloem.runtime.cli.resuming import check_words, resume
+
+        check_words(given)
     kept = journal.run(given.run)
     asked = kept.questions.get(given.node)
     # A node that asks nothing is told so by the journal, which knows what does.
@@ -21,8 +25,6 @@ def main(given: argparse.Namespace, journal: Journal) -> int:
     journal.answer(kept.id, given.node, store(value))
     about = journal.run(kept.id).summary
     if given.resume and not about.here:
-        from phloem.runtime.cli.resuming import resume
-
         return resume(given, kept.id)
     if about.here:
         print(f"{given.node} is answered, and {kept.id} goes on", file=sys.stderr)

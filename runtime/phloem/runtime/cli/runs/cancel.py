@@ -24,7 +24,10 @@ def main(given: argparse.Namespace, journal: Journal) -> int:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         status = journal.run(id).summary.status
-        if status not in ("running", "waiting"):
+        if status == "interrupted" and journal.cancel(id) == "cancelled":
+            # Its process died before it could do it.
+            status = "cancelled"
+        if status not in ("running", "waiting", "interrupted"):
             print(f"{id} is {status}")
             return 0
         time.sleep(0.1)

@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgpack
 from phloem.runtime.budget import dollars
 from phloem.runtime.cache import Stored
 from phloem.runtime.cli.runs.words import duration, shown
 from phloem.runtime.codec import json_form
 from phloem.runtime.journal import Journal
 from phloem.runtime.journal.compare import Comparison, NodeComparison, Pair, compare
+from phloem.runtime.journal.loading import GONE, loaded
 from phloem.runtime.journal.values_compared import value_lines
 from phloem.runtime.view import NodeView
 from phloem.runtime.words import printable
@@ -39,7 +39,7 @@ def _lines(found: Comparison) -> Iterator[str]:
     yield f"{before.id} → {after.id}"
     if before.status != after.status:
         yield f"~ status: {before.status} → {after.status}"
-    if found.before.record.text != found.after.record.text:
+    if found.is_other_workflow:
         yield "~ the workflow itself"
     for name, pair in found.inputs.items():
         yield from _value(f"~ input {name}", pair, "")
@@ -101,10 +101,9 @@ def _spent(old: float, new: float, before: Any, after: Any, *, cached: bool = Fa
 
 
 def _value(name: str, pair: Pair, indent: str) -> Iterator[str]:
-    before, after = map(_loaded, pair)
-    if before is _GONE or after is _GONE:
-        words = ["(no longer kept)" if stored is None or value is _GONE else "(kept)"
-                 for stored, value in zip(pair, (before, after), strict=True)]  # fmt: skip
+    before, after = map(loaded, pair)
+    if before is GONE or after is GONE:
+        words = ["(no longer kept)" if value is GONE else "(kept)" for value in (before, after)]
         yield f"{indent}{printable(name)}: {words[0]} → {words[1]}"
         return
     lines = [printable(line) for line in value_lines(before, after)]
@@ -115,22 +114,12 @@ def _value(name: str, pair: Pair, indent: str) -> Iterator[str]:
     yield from (f"{indent}    {line}" for line in lines)
 
 
-_GONE: Any = object()
-
-
-def _loaded(stored: Stored | None) -> Any:
-    try:
-        return _GONE if stored is None else stored.load()
-    except (OSError, ValueError, msgpack.UnpackException):
-        return _GONE
-
-
 def _as_json(found: Comparison) -> dict[str, Any]:
     return {
         "before": found.before.id,
         "after": found.after.id,
         "differs": found.differs,
-        "workflow": found.before.record.text != found.after.record.text,
+        "workflow": found.is_other_workflow,
         "inputs": _pairs(found.inputs),
         "nodes": {
             one.node: {
@@ -144,13 +133,10 @@ def _as_json(found: Comparison) -> dict[str, Any]:
 
 
 def _pairs(pairs: dict[str, Pair]) -> dict[str, Any]:
-    return {
-        name: {
-            "before": json_form(None if (old := _loaded(pair[0])) is _GONE else old),
-            "after": json_form(None if (new := _loaded(pair[1])) is _GONE else new),
-        }
-        for name, pair in pairs.items()
-    }
+    def told(stored: Stored | None) -> Any:
+        return None if (value := loaded(stored)) is GONE else json_form(value)
+
+    return {name: {"before": told(pair[0]), "after": told(pair[1])} for name, pair in pairs.items()}
 
 
 def _view(node: NodeView | None) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgpack
 from phloem.runtime.budget import spent_words
 from phloem.runtime.cache import Stored
 from phloem.runtime.cli.results import print_outputs
@@ -18,7 +17,8 @@ from phloem.runtime.codec import json_form
 from phloem.runtime.egress import Egress
 from phloem.runtime.errors import ConfigError, JournalError
 from phloem.runtime.events import preview
-from phloem.runtime.journal import Journal, KeptRun, Question
+from phloem.runtime.journal import Journal, KeptRun
+from phloem.runtime.journal.loading import GONE, loaded
 from phloem.runtime.values import UNLIT
 from phloem.runtime.view import NodeView
 from phloem.runtime.words import nearest, or_list, printable
@@ -29,7 +29,6 @@ _MARKS = {
     "waiting": "· not begun", "running": "· begun", "retrying": "↻ retrying", "asking": "? asking",
     "sleeping": "◷ waiting", "done": "✓ done", "cached": "✓ cached", "skipped": "– skipped", "failed": "✗ failed",
 }  # fmt: skip
-_GONE: Any = object()
 
 
 def main(given: argparse.Namespace, journal: Journal) -> int:
@@ -123,11 +122,8 @@ def _values(title: str, values: Mapping[str, Stored | None]) -> Iterator[str]:
 
 
 def _preview(stored: Stored | None) -> str:
-    try:
-        value = None if stored is None else stored.load()
-    except (OSError, ValueError, msgpack.UnpackException):
-        stored = None
-    if stored is None:
+    value = loaded(stored)
+    if value is GONE:
         return "(no longer kept)"
     if value is None or value is UNLIT:
         return "(nothing)"
@@ -149,11 +145,8 @@ def _node(run: KeptRun, name: str, *, as_json: bool) -> None:
         raise ConfigError(f"{name} has no outputs in the run {run.id}: {state}", hint=nodes[name].message or None)
     values: dict[str, Any] = {}
     for port, one in finished.outputs.items():
-        try:
-            value = _GONE if one is None else one.load()
-        except (OSError, ValueError, msgpack.UnpackException):
-            value = _GONE
-        if value is _GONE:
+        value = loaded(one)
+        if value is GONE:
             raise JournalError(f"{name}.{port} of the run {run.id} is no longer kept, or damaged")
         values[port] = None if value is UNLIT else value
     if as_json:
@@ -167,9 +160,9 @@ def _as_json(run: KeptRun) -> dict[str, Any]:
         **dataclasses.asdict(run.summary),
         "options": json_form(dict(run.record.options)),
         "nodes": {name: _node_json(node) for name, node in run.nodes.items()},
-        "inputs": _loaded(run.record.inputs),
-        "outputs": _loaded(run.outputs),
-        "questions": [_question(one) for one in run.questions.values()],
+        "inputs": _values_json(run.record.inputs),
+        "outputs": _values_json(run.outputs),
+        "questions": [one.to_json() for one in run.questions.values()],
         "egress": [dataclasses.asdict(one) for one in run.egress],
         "in_doubt": list(run.in_doubt),
         "damaged": run.damaged,
@@ -183,19 +176,6 @@ def _node_json(node: NodeView) -> dict[str, Any]:
     }
 
 
-def _question(one: Question) -> dict[str, Any]:
-    return {
-        "node": one.node, "asks": one.asks, "type": one.type, "choices": list(one.choices), "asked": one.asked,
-        "deadline": one.deadline, "answer": None if one.answer is None else json_form(one.answer.load()),
-        "answered": one.answered,
-    }  # fmt: skip
-
-
-def _loaded(values: Mapping[str, Stored | None]) -> dict[str, Any]:
-    found = {}
-    for name, one in values.items():
-        try:
-            found[name] = None if one is None else json_form(one.load())
-        except (OSError, ValueError, msgpack.UnpackException):
-            found[name] = None
-    return found
+def _values_json(values: Mapping[str, Stored | None]) -> dict[str, Any]:
+    """The values by name; null for one that is no longer kept."""
+    return {name: None if (value := loaded(one)) is GONE else json_form(value) for name, one in values.items()}
