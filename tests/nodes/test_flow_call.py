@@ -132,6 +132,17 @@ def test_files_that_call_one_another_in_a_circle_are_refused_with_the_way_round(
     assert "self.flow.yaml → self.flow.yaml" in problems(tmp_path / "self.flow.yaml")
 
 
+def test_a_circle_over_two_drives_is_told_by_whole_paths(tmp_path, monkeypatch):
+    write(tmp_path, "self", calling("self.flow.yaml"))
+
+    def elsewhere(*_):
+        raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+    monkeypatch.setattr("os.path.relpath", elsewhere)
+    with pytest.raises(CheckError, match=r"in a circle: /.*/self.flow.yaml → /.*/self.flow.yaml"):
+        Engine().check(load(tmp_path / "self.flow.yaml"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -203,4 +214,4 @@ def test_show_draws_the_file_that_is_called(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "┊ ●  loud  text.case@1  → text" in out
     assert main(["show", str(path), "--as", "mermaid"]) == 0
-    assert "1 node" in capsys.readouterr().out
+    assert "loud<br>text.case" in capsys.readouterr().out

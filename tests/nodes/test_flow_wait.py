@@ -54,7 +54,7 @@ def test_times_without_a_zone_are_those_of_this_machine():
     assert due(f"{soon:%Y-%m-%d %H:%M}", now) == soon
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "2027-13-01", "-5", "400 d", "nan", "inf", "2030-01-01T00:00Z"])
+@pytest.mark.parametrize("text", ["", "soon", "25:00", "2027-13-01", "-5", "400 d", "nan", "inf", "2030-01-01T00:00Z", "0001-01-01T00:00+14:00", "0001-01-01"])  # fmt: skip
 def test_what_is_no_time(text):
     with pytest.raises(InputError):
         due(text, NOW)

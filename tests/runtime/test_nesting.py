@@ -13,11 +13,12 @@ from hypothesis import given as for_all
 from phloem.nodes import flow
 from phloem.runtime import events as e
 from phloem.runtime import parse
-from phloem.runtime.declare import kinds_in, node
-from phloem.runtime.errors import CheckError, PermissionNeeded
+from phloem.runtime.context import Context
+from phloem.runtime.declare import kind_of, kinds_in, node
+from phloem.runtime.errors import CheckError, PermissionNeeded, ServiceError
 from phloem.runtime.kinds import Nesting
 from phloem.runtime.values import UNLIT
-from phloem.runtime.workflow import Limit, OnError, Workflow
+from phloem.runtime.workflow import Limit, OnError, Retry, Workflow
 from support.kinds_for_tests import CALLS
 from support.nests import nests
 from support.playing import Played, box, drawn, given, play
@@ -295,15 +296,9 @@ def test_a_group_is_one_box_and_can_catch_what_fails_in_it(engine):
 def test_a_node_around_is_tried_again_as_a_whole(engine):
     do = body({"a": box("test.flaky_aside", {"x": "input.x"}, {"label": "g", "times": 1})}, out="a.number")
     workflow = drawn(
-        {"try": nested("group", do, {"x": "input.x"}, retry=_retry())}, {"x": given("number")}, o="try.out"
+        {"try": nested("group", do, {"x": "input.x"}, retry=Retry(1, 0))}, {"x": given("number")}, o="try.out"
     )
     assert _loosely(engine, workflow, {"x": 3}).outputs == {"o": 3}
-
-
-def _retry():
-    from phloem.runtime.workflow import Retry
-
-    return Retry(1, 0)
 
 
 def _loosely(engine, workflow, inputs) -> Played:
@@ -367,12 +362,59 @@ def test_a_light_loop_lets_others_have_their_turn(engine):
     assert ends.index("sleep") < ends.index("loop/250/spin")
 
 
+def test_a_missing_grant_lets_what_is_under_way_finish_too(engine):
+    """Work that was paid for is kept."""
+    do = body(
+        {
+            "is": box("test.positive", {"x": "input.item"}),
+            "way": box("flow.if", {"value": "input.item", "when": "is.boolean"}),
+            "fail": box("test.fail_aside", {"x": "way.then"}, {"how": "permission"}, on_error=OnError("skip")),
+            "late": box("test.sleep", {"x": "way.else"}, {"seconds": 0.05}),
+        },
+        out="late.number",
+    )
+    played = play(engine, each(do, {"concurrency": 2, "on_item_error": "skip"}), {"items": [0, 1, 2]}, cache=False)
+    assert played.result.failures["each"].message == "item 2: fail: The workflow may not do this."
+    assert played.states == {"each": "failed"}
+    ended = {event.node for event in played.of(e.NodeFinished)}
+    assert "each/0/late" in ended
+    assert not [name for name in ended if name.startswith("each/2")]
+
+
+def test_what_stops_in_a_body_does_not_stop_the_run(engine):
+    do = body(
+        {
+            "picky": box("test.picky_aside", {"x": "input.item"}, {"bad": [1]}),
+            "slow": box("test.sleep", {"x": "input.item"}, {"seconds": 0.02}),
+            "after": box("test.double", {"x": "slow.number"}),
+        },
+        out="picky.number",
+    )
+    played = play(engine, each(do, {"on_item_error": "skip"}), {"items": [1, 2]}, cache=False)
+    assert played.outputs == {"out": [4]}
+    assert [event.because for event in played.of(e.NodeSkipped)] == ["the body stopped when each/0/picky failed"]
+
+
+def test_what_is_inside_has_an_end_though_it_is_interrupted_twice(engine):
+    """By the timeout of the node around it, and, while it cleans up, by a cancel of the run."""
+    do = body({"a": box("test.stubborn", set={"seconds": 0.3})}, out="a.text")
+    workflow = drawn({"group": nested("group", do, timeout=0.02)}, o="group.out")
+
+    def watch(run, event):
+        if isinstance(event, e.NodeStarted) and event.node == "group/a":
+            asyncio.get_running_loop().call_later(0.1, run.cancel)
+
+    played = play(engine, workflow, watch=watch)
+    assert played.result.status == "cancelled"
+    assert "group/a" in [event.node for event in played.of(e.NodeSkipped)]
+
+
 def test_a_limit_of_the_node_is_for_everything_inside(engine):
     do = body({"report": box("test.reporting", {"steps": "input.item"})}, out="report.text")
     workflow = each(do, {"concurrency": 1}, limit=Limit(tokens=18))
     played = play(engine, workflow, {"items": [4, 4, 4]}, cache=False)
     assert played.result.status == "failed"
-    assert "the node stopped at its limit" in played.result.failures["each"].message
+    assert played.result.failures["each"].message == "the node stopped at its limit: 21 of 18 tokens"
     assert played.result.tokens_in == 9
     skipping = each(do, {"concurrency": 1, "on_item_error": "skip"}, limit=Limit(tokens=18))
     assert play(engine, skipping, {"items": [4, 4, 4]}, cache=False).result.status == "failed"
@@ -544,8 +586,6 @@ def test_a_plugin_can_bring_a_kind_that_nests(engine):
         first, second = await asyncio.gather(body({**inputs, "attempt": 1}, 0), body({**inputs, "attempt": 2}, 1))
         return {name: [first[name], second[name]] for name in first}
 
-    from phloem.runtime.declare import kind_of
-
     engine.catalogue.add(kind_of(twice))
     do = body({"add": box("test.add", {"a": "input.x", "b": "input.attempt"})}, out="add.number")
     workflow = drawn({"t": box("test.twice", {"x": "input.x"}, do=do)}, {"x": given("number", 5)}, o="t.out")
@@ -554,8 +594,6 @@ def test_a_plugin_can_bring_a_kind_that_nests(engine):
 
 @pytest.mark.parametrize("wrong", ["sync", "no body", "no rest"])
 def test_a_declaration_that_cannot_nest_is_told_at_once(wrong):
-    from phloem.runtime.declare import kind_of
-
     async def no_body(**inputs): ...
     async def no_rest(body): ...
     def sync(body, **inputs): ...
@@ -563,6 +601,27 @@ def test_a_declaration_that_cannot_nest_is_told_at_once(wrong):
     function = {"sync": sync, "no body": no_body, "no rest": no_rest}[wrong]
     with pytest.raises(TypeError, match="a kind that nests is an `async def` with a parameter body"):
         kind_of(node("test.x", "X", nests=Nesting())(function))
+
+
+def test_a_run_does_not_leave_off_while_another_item_waits_for_its_next_attempt(engine):
+    @node("test.asks", "Asks", effect="chance")
+    async def asks(ctx: Context, x: float) -> float:
+        """Asks a person for 0, and fails once for any other number."""
+        CALLS["test.asks"] += x > 0
+        if x and CALLS["test.asks"] == 1:
+            raise ServiceError("not yet", retryable=True)
+        return x or await ctx.ask("How many?", type="number")
+
+    asks.__annotations__ = {"ctx": Context, "x": float, "return": float}
+    engine.catalogue.add(kind_of(asks))
+    do = body({"a": box("test.asks", {"x": "input.x"})}, {"x": given("number")}, out="a.number")
+    nodes = {
+        "group": nested("group", do, {"x": "input.x"}, retry=Retry(1, 0.2)),
+        "soon": box("test.sleep", set={"x": 1, "seconds": 0.05}),
+    }
+    played = _loosely(engine, drawn(nodes, {"x": given("list[number]")}, o="group.out"), {"x": [1, 0]})
+    assert played.result.status == "waiting"
+    assert CALLS["test.asks"] == 2
 
 
 @pytest.mark.slow

@@ -126,3 +126,22 @@ print("over")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
     assert time.perf_counter() - began < 10
+
+
+def test_a_thread_that_the_system_refuses(threads, monkeypatch):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    gate, done = threading.Event(), []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            threads.submit(done.append, "refused")
+    busy = threads.submit(gate.wait, 5)
+    while not busy.running():
+        time.sleep(0.001)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    waiting = threads.submit(done.append, "later")
+    gate.set()
+    waiting.result(5)
+    assert done == ["later"], "the one that there is comes to it, and what was refused is not done"

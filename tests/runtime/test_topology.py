@@ -95,6 +95,7 @@ def test_what_was_proved_is_kept_on_disk_and_found_again(tmp_path, monkeypatch):
         '{"order": [2, 1, 0, 0], "layer": [2, 1, 0]}', '{"order": [2, 1, 9], "layer": [2, 1, 0]}',
         '{"order": [2, 1, 0], "layer": [2, 1]}', '{"order": [2, 1, 0], "layer": ["2", 1, 0]}',
         '{"order": [2, 1, -3], "layer": [2, 1, 0]}', '{"order": ["a", "b", "c"], "layer": [2, 1, 0]}', '{"order": 5, "layer": 5}',
+        "[" * 200_000, '{"order": [2, 1, 0], "layer": [9, 1, 0]}', '{"order": [2, 1, 0], "layer": [2.0, 1, 0]}',
         '{"order": [2, 1, 1], "layer": [2, 1, 0]}', '{"layer": [2, 1, 0]}', '{"order": [[2], 1, 0], "layer": [2, 1, 0]}',
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from phloem.runtime.errors import PermissionNeeded, ServiceError
 from phloem.runtime.grants import Grant, Permissions
 
-__all__ = ["Answer", "Asker", "Asking", "Question"]
+__all__ = ["Answer", "Asker", "Asking", "GrantAsking", "Question"]
 
 Answer = Literal["once", "always", "no"]
 Result = TypeVar("Result")
@@ -36,21 +37,22 @@ class Asker(Protocol):
         ...
 
 
-class Asking:
-    """What one run lacks while it goes on, asked for: one question at a time, and none twice.
+class GrantAsking(ABC):
+    """What is missing while something goes on, asked for: one question at a time, and none twice that was refused.
 
-    `remember` is called with what is to be allowed always. Made on the loop of the run.
+    Made on the loop of what goes on. Who is asked is a matter of `_is_given`.
     """
 
-    def __init__(self, asker: Asker, permissions: Permissions, remember: Callable[[Sequence[Grant]], None]) -> None:
-        self._asker = asker
-        self._permissions = permissions
-        self._remember = remember
+    def __init__(self) -> None:
         self._refused: set[str] = set()
         self._one_at_a_time = asyncio.Lock()
         self._threads: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._over = False
+
+    @abstractmethod
+    async def _is_given(self, node: str, error: PermissionNeeded) -> bool:
+        """Ask for what the error lacks, and have it hold from now on; False for a no."""
 
     def may_help(self, error: PermissionNeeded) -> bool:
         """True unless nothing can allow it, or somebody said no."""
@@ -68,20 +70,11 @@ class Asking:
                     if not self.may_help(error) or given.issuperset(error.flags):
                         raise
                     given.update(error.flags)
-                    await self._ask(node, error)
-
-    async def _ask(self, node: str, error: PermissionNeeded) -> None:
-        grants = [Grant.of_flag(flag) for flag in error.flags]
-        answer = await self._asker.ask([Question(node, grant) for grant in grants])
-        if answer == "no":
-            self._refused.update(error.flags)
-            return
-        self._permissions.give(grants)
-        if answer == "always":
-            self._remember(grants)
+                    if not await self._is_given(node, error):
+                        self._refused.update(error.flags)
 
     def is_elsewhere(self) -> bool:
-        """True in a thread that may wait for the loop of the run."""
+        """True in a thread that may wait for the loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -89,7 +82,7 @@ class Asking:
         return False
 
     def from_thread(self, wait: Coroutine[Any, Any, Result]) -> Result:
-        """What `wait` gives on the loop; called in another thread. It ends at the latest with the run."""
+        """What `wait` gives on the loop; called in another thread. It ends at the latest with `close`."""
         waiting = asyncio.run_coroutine_threadsafe(self._kept(wait), self._loop)
         try:
             return waiting.result()
@@ -109,9 +102,29 @@ class Asking:
             self._threads.discard(task)
 
     async def close(self) -> None:
-        """The run is over: withdraw what is still asked for threads that wait."""
+        """It is over: withdraw what is still asked for threads that wait."""
         self._over = True
         for task in self._threads:
             task.cancel()
         if self._threads:
             await asyncio.wait(self._threads)
+
+
+class Asking(GrantAsking):
+    """What one run lacks, asked of `asker`. `remember` is called with what is to be allowed always."""
+
+    def __init__(self, asker: Asker, permissions: Permissions, remember: Callable[[Sequence[Grant]], None]) -> None:
+        super().__init__()
+        self._asker = asker
+        self._permissions = permissions
+        self._remember = remember
+
+    async def _is_given(self, node: str, error: PermissionNeeded) -> bool:
+        grants = [Grant.of_flag(flag) for flag in error.flags]
+        answer = await self._asker.ask([Question(node, grant) for grant in grants])
+        if answer == "no":
+            return False
+        self._permissions.give(grants)
+        if answer == "always":
+            self._remember(grants)
+        return True

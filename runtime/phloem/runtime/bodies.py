@@ -12,6 +12,7 @@ from phloem.runtime.checked import CheckedBody, CheckedNode, CheckedWorkflow
 from phloem.runtime.document import WorkflowFile
 from phloem.runtime.errors import DocumentError, NodeError, PermissionDenied, PermissionNeeded
 from phloem.runtime.kinds import Inside, Nesting
+from phloem.runtime.mapped import item_types
 from phloem.runtime.ports import REQUIRED, Coercion, Port, PortType, join_link, type_of_value
 from phloem.runtime.workflow import INPUT, Input, Workflow
 
@@ -42,8 +43,8 @@ def join_body(checker: Checker, found: CheckedNode, types: Types) -> bool:
     arriving = {**{name: type_of_value(value) for name, value in found.node.set.items()}, **types}
     declared = {name: _port(name, one) for name, one in inner.workflow.inputs.items()}
     try:
-        given = nesting.given(found.node.set, _of_one_item({**found.kind.inputs, **declared}, arriving))
-    except NodeError as error:
+        given = nesting.given(found.node.set, item_types({**found.kind.inputs, **declared}, arriving))
+    except Exception as error:
         checker.misshapen(found, error)
         return False
     if not _add_inputs(inner, found, given, declared, arriving):
@@ -61,7 +62,7 @@ def join_body(checker: Checker, found: CheckedNode, types: Types) -> bool:
     carried = _carried_turns(inner, found, inside, given) if nesting.carries else {}
     try:
         found.outputs = dict(nesting.outputs(found.node.set, inside))
-    except NodeError as error:
+    except Exception as error:
         checker.misshapen(found, error)
         return False
     if checked is not None:
@@ -79,18 +80,15 @@ def unknown_input(found: CheckedNode, name: str, hint: str) -> str:
 
 def _nested(checker: Checker, found: CheckedNode) -> Checker | None:
     """A checker for the workflow under `do`; None with a problem if there is none."""
-    from phloem.runtime.checks import Checker
-
     node, id = found.node, found.id
     if node.do is None:
         hint = "Write a workflow under `do`: its nodes and its outputs, and inputs if it has any of its own."
         checker.problem(("nodes", id), f"{found.kind.name} has no body to run", hint, id)
         return None
-    inner = Checker(node.do, checker.catalogue, checker.place, checker.file, checker.store, checker.called)
+    inner = checker.inner(node.do, checker.place, checker.file)
     inner.way = (*checker.way, "nodes", id, "do")
     inner.inside = f"{checker.inside}{id}/"
     inner.folder, inner.calls = checker.folder, checker.calls
-    inner.problems, inner.lacking = checker.problems, checker.lacking
     return inner
 
 
@@ -125,12 +123,9 @@ def _called(checker: Checker, found: CheckedNode, nesting: Nesting) -> Checker |
 
 def _of_file(checker: Checker, document: WorkflowFile, place: Path) -> Checker:
     """A checker for a file that is called, which lies at `place`."""
-    from phloem.runtime.checks import Checker
-
     file = None if document.path is None else str(document.path)
-    inner = Checker(document.workflow, checker.catalogue, document.marks.of, file, checker.store, checker.called)
+    inner = checker.inner(document.workflow, document.marks.of, file)
     inner.folder, inner.calls = place.parent, (*checker.calls, place)
-    inner.problems, inner.lacking = checker.problems, checker.lacking
     return inner
 
 
@@ -139,7 +134,7 @@ def _check_calls(checker: Checker, place: Path) -> None:
     calls = checker.calls
     if place in calls:
         folder = calls[0].parent
-        names = [os.path.relpath(one, folder) for one in (*calls[calls.index(place) :], place)]
+        names = [_seen_from(folder, one) for one in (*calls[calls.index(place) :], place)]
         raise NodeError(
             f"the files call one another in a circle: {' → '.join(names)}",
             hint="A file cannot run inside itself. To do something again and again use flow.repeat.",
@@ -148,10 +143,12 @@ def _check_calls(checker: Checker, place: Path) -> None:
         raise NodeError(f"more than {DEEPEST_CALL} files call one another in a row")
 
 
-def _of_one_item(inputs: Mapping[str, Port], types: Types) -> Types:
-    from phloem.runtime.checks import item_types
-
-    return item_types(inputs, types)
+def _seen_from(folder: Path, place: Path) -> str:
+    try:
+        return os.path.relpath(place, folder)
+    except ValueError:
+        # On Windows they may lie on two drives.
+        return str(place)
 
 
 def _port(name: str, one: Input) -> Port:

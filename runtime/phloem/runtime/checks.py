@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from phloem.runtime.bodies import join_body, unknown_input
+from phloem.runtime.bounds import misfit, within
 from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.checked import CheckedBody, CheckedNode, CheckedWorkflow, Joined
-from phloem.runtime.errors import CheckError, ConfigError, InputError, NodeError, PermissionNeeded, Problem
-from phloem.runtime.events import preview
+from phloem.runtime.errors import CheckError, ConfigError, NodeError, PermissionNeeded, Problem
 from phloem.runtime.kinds import NodeKind
+from phloem.runtime.mapped import along, goes_along, item_types
+from phloem.runtime.outcomes import as_failure
 from phloem.runtime.ports import LinkFit, Port, Ports, PortType, expect, join_link
 from phloem.runtime.topology import CircleError, Topology, topology_of
 from phloem.runtime.words import nearest, or_list
@@ -31,6 +34,12 @@ Place = Callable[..., tuple[int, int] | None]
 MOST_NODES: Final = 100_000
 """Nodes of a workflow with all that is nested in it and called from it: files that call others twice, and these
 others twice, soon are more than any machine can run."""
+
+MOST_NAMED: Final = 30
+"""Names that a hint lists: a file with many problems would be told in more words than fit anywhere."""
+
+MOST_SUGGESTIONS: Final = 200
+"""Problems after which the nearest names are not looked for any more, which takes a millisecond each."""
 
 
 def check(
@@ -100,22 +109,33 @@ class Checker:
         if INPUT in self.workflow.nodes:
             hint = "Give it another id."
             self.problem(("nodes", INPUT), f"{INPUT} means the workflow's own inputs", hint, INPUT)
-        for id, node in self.workflow.nodes.items():
-            kind = self.kind_of(id, node)
-            if kind is not None:
-                self.nodes[id] = CheckedNode(id, self.migrated(node, kind), kind)
+        self.find_kinds()
         topology = self.order()
         # Where the links go round there is no order, and any is as good for finding the other problems.
         for id in [topology.names[index] for index in topology.order] if topology else self.workflow.nodes:
             if id in self.nodes:
                 self.check_node(self.nodes[id])
-        for id in self.workflow.nodes.keys() - self.nodes.keys():
-            self.link_types(id, self.workflow.nodes[id])
+        for id, node in self.workflow.nodes.items():
+            if id not in self.nodes:
+                self.link_types(id, node)
         for name, source in self.workflow.outputs.items():
             self.source_type(source, ("outputs", name), None, None)
         if len(self.problems) + len(self.lacking) > before or topology is None:
             return None
         return self.bounded(CheckedWorkflow(self.workflow, topology, self.nodes))
+
+    def inner(self, workflow: Workflow, place: Place, file: str | None) -> Checker:
+        """A checker for a workflow in a node of this one, whose problems are among those of this one."""
+        inner = Checker(workflow, self.catalogue, place, file, self.store, self.called)
+        inner.problems, inner.lacking = self.problems, self.lacking
+        return inner
+
+    def find_kinds(self) -> None:
+        """The nodes whose kinds are known, brought to the kind's version; a problem for each other."""
+        for id, node in self.workflow.nodes.items():
+            kind = self.kind_of(id, node)
+            if kind is not None:
+                self.nodes[id] = CheckedNode(id, self.migrated(id, node, kind), kind)
 
     def bounded(self, found: CheckedWorkflow) -> CheckedWorkflow | None:
         """The workflow with its size; None with a problem if it is larger than can be run."""
@@ -138,6 +158,18 @@ class Checker:
         whose = f"{self.inside}{node}" if node else self.inside.rstrip("/") or None
         self.problems.append(Problem(message, hint, self.file, line, column, whose, port))
 
+    def did_you_mean(self, name: str, known: Mapping[str, Any], prefix: str, none: str) -> str:
+        """The name that was meant, or those that there are; `none` if there are none."""
+        near = self.nearest(name, known)
+        if near:
+            return f"Did you mean {prefix}{near}?"
+        verb = "is" if len(known) == 1 else "are"
+        return f"There {verb} {_listed(known, prefix)}." if known else none
+
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        """The name that was meant. A file with very many problems is not one that was mistyped."""
+        return nearest(name, known) if len(self.problems) < MOST_SUGGESTIONS else None
+
     def check_input(self, name: str, value: Any, wanted: PortType, has_value: bool) -> None:
         if has_value:
             try:
@@ -155,7 +187,7 @@ class Checker:
             self.problem(path, error.message, error.hint, id)
             return None
         if kind is None:
-            near = nearest(kind_id, [one.id for one in self.catalogue])
+            near = self.nearest(kind_id, [one.id for one in self.catalogue])
             known = near and self.catalogue.find(near)
             hint = (
                 f"Did you mean {known.name}?"
@@ -171,12 +203,18 @@ class Checker:
             self.problem(path, f"version {version} of {kind_id} is not installed; version {kind.version} is", hint, id)
         return kind
 
-    def migrated(self, node: Node, kind: NodeKind) -> Node:
-        """The node with its settings brought to the kind's version."""
+    def migrated(self, id: str, node: Node, kind: NodeKind) -> Node:
+        """The node with its settings brought to the kind's version; as it is, with a problem, if they cannot be."""
         version = node.kind.partition("@")[2]
         settings = dict(node.set)
-        for step in range(int(version), kind.version) if _migratable(kind, version) else ():
-            settings = kind.migrations[step](settings)
+        try:
+            for step in range(int(version), kind.version) if _migratable(kind, version) else ():
+                settings = kind.migrations[step](settings)
+        except Exception as error:
+            failure = as_failure(error)
+            message = f"its settings cannot be brought from version {version} to {kind.version}: {failure.message}"
+            self.problem(("nodes", id, "set"), message, failure.hint, id)
+            return node
         if settings == node.set:
             return node
         return replace(node, set=settings)
@@ -210,7 +248,7 @@ class Checker:
         if node.on_error.action == "route":
             self.add_error_output(found)
         linked = [name for name, sources in node.links.items() if sources]
-        for port_name in sorted(linked, key=lambda name: _goes_along(found.inputs, name)):
+        for port_name in sorted(linked, key=lambda name: goes_along(found.inputs, name)):
             self.check_links(found, port_name, node.links[port_name], types)
         for name, value in node.set.items():
             self.check_setting(found, name, value)
@@ -282,13 +320,13 @@ class Checker:
         if source.node == INPUT:
             given = self.workflow.inputs.get(source.port)
             if given is None:
-                hint = _did_you_mean(source.port, self.workflow.inputs, "input.", "The workflow has no inputs.")
+                hint = self.did_you_mean(source.port, self.workflow.inputs, "input.", "The workflow has no inputs.")
                 if self.inside:
                     hint += f" To hand it in, link it to {self.inside.rstrip('/')}: `in: {{{source.port}: …}}`."
                 self.problem(path, f"there is no input called {source.port}", hint, id, port)
             return given.type if given else None
         if source.node not in self.workflow.nodes:
-            hint = _did_you_mean(source.node, self.workflow.nodes, "", "The workflow has no nodes.")
+            hint = self.did_you_mean(source.node, self.workflow.nodes, "", "The workflow has no nodes.")
             self.problem(path, f"there is no node called {source.node}", hint, id, port)
             return None
         found = self.nodes.get(source.node)
@@ -297,7 +335,7 @@ class Checker:
                 self.problem(path, f"{source.node} ({found.kind.name}) has no outputs", None, id, port)
             return None
         if source.port not in found.outputs:
-            hint = _did_you_mean(source.port, found.outputs, f"{source.node}.", "")
+            hint = self.did_you_mean(source.port, found.outputs, f"{source.node}.", "")
             self.problem(path, f"{source.node} ({found.kind.name}) has no output {source.port}", hint, id, port)
             return None
         return found.outputs[source.port]
@@ -309,18 +347,19 @@ class Checker:
             return False
         try:
             ports: Ports = found.kind.ports(found.node.set, types)
-        except NodeError as error:
+        except Exception as error:
             self.misshapen(found, error)
             return False
         found.inputs.update(ports.inputs)
         found.outputs = dict(ports.outputs) or found.outputs
         return True
 
-    def misshapen(self, found: CheckedNode, error: NodeError) -> None:
-        """A problem for settings from which no ports can be told."""
+    def misshapen(self, found: CheckedNode, error: Exception) -> None:
+        """A problem for settings from which no ports can be told, be it by a bug of the kind."""
+        failure = as_failure(error)
         shaping = next((name for name, port in found.kind.inputs.items() if port.shapes), None)
         path = ("nodes", found.id, "set", shaping) if shaping else ("nodes", found.id)
-        self.problem(path, error.message, error.hint, found.id, shaping)
+        self.problem(path, failure.message, failure.hint, found.id, shaping)
 
     def shapes_fit(self, found: CheckedNode) -> bool:
         """True if the settings that decide which ports a node has are written down and fit; else with a problem."""
@@ -333,7 +372,7 @@ class Checker:
                 )  # fmt: skip
                 return False
         for name, port in found.kind.inputs.items():
-            wrong = _misfit(port, found.node.set[name]) if port.shapes and name in found.node.set else None
+            wrong = misfit(port, found.node.set[name]) if port.shapes and name in found.node.set else None
             if wrong:
                 self.problem(
                     ("nodes", found.id, "set", name), f"the value of {name} {wrong}", None, found.id, name
@@ -347,7 +386,7 @@ class Checker:
         id, path = found.id, ("nodes", found.id, "in", name)
         port = found.inputs.get(name)
         if port is None:
-            hint = _did_you_mean(name, found.inputs, "", f"{found.kind.name} has no inputs.")
+            hint = self.did_you_mean(name, found.inputs, "", f"{found.kind.name} has no inputs.")
             shaping = [port.name for port in found.kind.inputs.values() if port.shapes]
             if found.kind.nests is not None:
                 hint = unknown_input(found, name, hint)
@@ -364,11 +403,11 @@ class Checker:
         joined = []
         for source in sources:
             arriving = types[name] if len(sources) == 1 else self.quiet_type(source)
-            fit = _along(arriving, found.maps) if port.maps == "along" else join_link(arriving, port)
+            fit = along(arriving, found.maps) if port.maps == "along" else join_link(arriving, port)
             if isinstance(fit, str):
                 self.problem(path, f"{source} does not fit the input {name}: {fit}", _remedy(arriving, port), id, name)
             else:
-                joined.append(Joined(source, _within(fit, port)))
+                joined.append(Joined(source, within(fit, port)))
                 self.join_maps(found, name, fit)
         found.links[name] = tuple(joined)
 
@@ -393,85 +432,14 @@ class Checker:
         id, path = found.id, ("nodes", found.id, "set", name)
         port = found.inputs.get(name)
         if port is None:
-            hint = _did_you_mean(name, found.inputs, "", f"{found.kind.name} has no settings.")
+            hint = self.did_you_mean(name, found.inputs, "", f"{found.kind.name} has no settings.")
             self.problem(path, f"{found.kind.name} has no setting {name}", hint, id, name)
             return
-        wrong = _misfit(port, value)
+        wrong = misfit(port, value)
         if wrong:
             self.problem(path, f"the value of {name} {wrong}", None, id, name)
         else:
             found.values[name] = value if value is None else expect(value, port.type)
-
-
-def _goes_along(inputs: Mapping[str, Port], name: str) -> bool:
-    port = inputs.get(name)
-    return port is not None and port.maps == "along"
-
-
-def _along(source: PortType, maps: int) -> LinkFit:
-    """How a value enters a port that maps only when others do."""
-    return LinkFit(maps) if source.depth >= maps else LinkFit()
-
-
-def item_types(inputs: Mapping[str, Port], types: Mapping[str, PortType]) -> dict[str, PortType]:
-    """`types` as one execution sees them: of what the node maps over, one item's."""
-    fits = {name: join_link(types[name], inputs[name]) for name in types if name in inputs}
-    maps = max((fit.maps for fit in fits.values() if isinstance(fit, LinkFit)), default=0)
-    found = dict(types)
-    for name, fit in fits.items():
-        down = _along(types[name], maps) if _goes_along(inputs, name) else fit
-        if isinstance(down, LinkFit) and down.maps:
-            found[name] = PortType(types[name].base, types[name].depth - down.maps)
-    return found
-
-
-def _misfit(port: Port, value: Any) -> str | None:
-    """What is wrong with a literal value for a port, in words that follow its name."""
-    if value is None:
-        return None if port.default is None or port.type.is_open else f"is empty; it takes a {port.type}"
-    if port.type == PortType("text") and not isinstance(value, str | int | float):
-        return f"must be a text, not {_words(value)}"
-    try:
-        value = expect(value, port.type)
-    except NodeError as error:
-        return f"does not fit: {error.message}"
-    return _beyond(port, value)
-
-
-def _beyond(port: Port, value: Any) -> str | None:
-    """What bound or choice of the port a value does not keep to, in words that follow its name."""
-    if port.choices and not port.type.depth and value not in port.choices:
-        near = nearest(str(value), port.choices)
-        shown = preview(value, 60).text
-        return f"is {shown}; it can be {or_list(port.choices)}" + (f". Did you mean {near}?" if near else "")
-    if port.ge is not None and isinstance(value, int | float) and not value >= port.ge:
-        return f"is {value}; the least is {port.ge:g}"
-    if port.le is not None and isinstance(value, int | float) and not value <= port.le:
-        return f"is {value}; the most is {port.le:g}"
-    return None
-
-
-def _within(fit: LinkFit, port: Port) -> LinkFit:
-    """`fit`, with an InputError for a value that does not keep to the port's bounds and choices."""
-    if port.ge is None and port.le is None and not port.choices:
-        return fit
-
-    def checked(value: Any) -> Any:
-        value = value if fit.coerce is None else fit.coerce(value)
-        beyond = _beyond(port, value)
-        if beyond:
-            raise InputError(f"the value of {port.name} {beyond}")
-        return value
-
-    return LinkFit(fit.maps, checked)
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    return "true or false" if isinstance(value, bool) else f"a {type(value).__name__}"
 
 
 def _migratable(kind: NodeKind, version: str) -> bool:
@@ -481,12 +449,11 @@ def _migratable(kind: NodeKind, version: str) -> bool:
     return int(version) <= kind.version and all(step in kind.migrations for step in range(int(version), kind.version))
 
 
-def _did_you_mean(name: str, known: Mapping[str, Any], prefix: str, none: str) -> str:
-    near = nearest(name, list(known))
-    if near:
-        return f"Did you mean {prefix}{near}?"
-    verb = "is" if len(known) == 1 else "are"
-    return f"There {verb} {or_list([prefix + one for one in known], 'and')}." if known else none
+def _listed(known: Mapping[str, Any], prefix: str) -> str:
+    """The names that there are, as a person says them; of very many the first."""
+    names = [prefix + one for one in islice(known, MOST_NAMED)]
+    more = len(known) - len(names)
+    return or_list([*names, f"{more:,} more"] if more else names, "and")
 
 
 def _remedy(source: PortType, port: Port) -> str:

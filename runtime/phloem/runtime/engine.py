@@ -8,38 +8,34 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from functools import cached_property, partial
+from contextlib import AsyncExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phloem.runtime.asking import Asking, Question
-from phloem.runtime.budget import Budget, Word
+from phloem.runtime import granting
 from phloem.runtime.cache import Cache
 from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue, installed_catalogue, installed_services
 from phloem.runtime.checks import CheckedWorkflow, check
-from phloem.runtime.context import Scope, Services
+from phloem.runtime.context import Services
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.document import WorkflowFile, load
-from phloem.runtime.egress import Egress
-from phloem.runtime.errors import CheckError, ConfigError, JournalError, PermissionNeeded, Problem
-from phloem.runtime.events import Event, RunFinished
+from phloem.runtime.errors import CheckError, ConfigError, JournalError, Problem
+from phloem.runtime.events import Event
 from phloem.runtime.grants import Grant, Permissions, Rules
 from phloem.runtime.home import Home
 from phloem.runtime.inputs import input_values
 from phloem.runtime.journal import Journal, KeptRun, RunLog
-from phloem.runtime.people import People
+from phloem.runtime.launching import Launch, budget_of
 from phloem.runtime.plan import Plan, compile_plan
 from phloem.runtime.resources import Resources
-from phloem.runtime.resuming import Left, record_of
+from phloem.runtime.resuming import Left
 from phloem.runtime.runs import Options, Result, Run
-from phloem.runtime.scheduler import Scheduler
 from phloem.runtime.settings import Settings
 from phloem.runtime.threads import Threads
 from phloem.runtime.tracing import tracing_of
-from phloem.runtime.wishes import lacking, missing
+from phloem.runtime.wishes import missing
 from phloem.runtime.words import nearest
 from phloem.runtime.workflow import Limit, Workflow
 
@@ -133,9 +129,9 @@ class Engine:
         refusal = None if tape is not None and tape.replays else missing(plan, values, permissions, models)
         if refusal is not None:
             raise refusal
-        log = self._begin_log(run, given, options, models)
-        budget = _budget(plan.checked.workflow.limit, options.limit)
-        return self._launch(run, given, values, options, tape, cluster, permissions, models, budget, log, None)
+        budget = budget_of(plan.checked.workflow.limit, options.limit)
+        launch = Launch(self, run, given, values, options, permissions, models, budget, tape, cluster, self.tracing)
+        return launch.begin(self._log(launch))
 
     def resume(self, which: str, options: Options | None = None) -> Run:
         """A run that was left (interrupted, waiting, failed, cancelled or at its limit), gone on with on the running
@@ -158,18 +154,19 @@ class Engine:
         refusal = None if tape is not None and tape.replays else missing(plan, values, permissions, left.models)
         if refusal is not None:
             raise refusal
-        budget = _budget(_without(plan.checked.workflow.limit, left.limit), options.limit)
+        budget = budget_of(_without(plan.checked.workflow.limit, left.limit), options.limit)
         spent = kept.summary
         budget.read, budget.written, budget.money = spent.tokens_in, spent.tokens_out, spent.money
         over = budget.over()
         if over is not None:
             raise ConfigError(f"the run {kept.id} has nothing left to spend: {over.message}", hint=over.hint)
         run = Run(kept.id, plan, left.seed)
-        # Now it is ours, as it is at this moment.
-        kept, log = self.journal.resume(kept.id, **_heard_by(run))
-        return self._launch(
-            run, left.inputs, values, options, tape, cluster, permissions, left.models, budget, log, kept
+        launch = Launch(
+            self, run, left.inputs, values, options, permissions, left.models, budget, tape, cluster, self.tracing
         )
+        # Now it is ours, as it is at this moment.
+        kept, log = launch.gone_on(kept.id)
+        return launch.begin(log, kept)
 
     def _check_resumable(self, kept: KeptRun) -> None:
         """ConfigError for a run with which nobody can go on."""
@@ -182,79 +179,12 @@ class Engine:
         if about.status == "done":
             raise ConfigError(f"the run {kept.id} is done", hint="There is nothing left of it to be run.")
 
-    def _launch(
-        self,
-        run: Run,
-        given: Mapping[str, Any],
-        values: Mapping[str, Any],
-        options: Options,
-        tape: Tape | None,
-        cluster: Cluster | None,
-        permissions: Permissions,
-        models: DefaultModels,
-        budget: Budget,
-        log: RunLog | None,
-        kept: KeptRun | None,
-    ) -> Run:
-        """Begin a run of which all is known; `kept` is what there is of one that goes on."""
-        plan = run.plan
-        scope = Scope(
-            run=run.id,
-            services=self.services,
-            permissions=permissions,
-            model=models.text,
-            embedding=models.embedding,
-            seed=run.seed,
-            pool=self.threads,
-            trusted_models=models.trusted,
-            keeps_model=models.asked,
-            budget=budget,
-            prompts=options.prompts,
-            on_written=options.on_written,
-            on_egress=_both(log, options.on_egress),
-            cluster=cluster,
-        )
-        if log is not None:
-            scope.deadline = log.deadline
-        scope.people = People(
-            log,
-            None if log is None else partial(self.journal.answer, run.id),
-            answered=None if kept is None else kept.questions,
-            person=options.person,
-            stays=options.stays,
-        )
-        run.people = scope.people
-        try:
-            if options.ask is not None:
-                file = plan.document.path if plan.document is not None else None
-                scope.asking = Asking(options.ask, permissions, partial(self.remember, plan.checked, file))
-            if tape is not None:
-                scope.answers = tape.answers(plan, given, run.seed, models, log)
-        except BaseException as error:
-            if log is not None:
-                message = getattr(error, "message", str(error))
-                log.end(RunFinished(run.id, log.next_seq, time.time(), "failed", message=message), {})
-            raise
-        if self.tracing is not None:
-            scope.trace = self.tracing.begin(run.id, plan)
-            run.subscribe(scope.trace.take)
-        cache = self.cache if options.cache else None
-        resources = self.resources if cluster is None else cluster.resources
-        before = None if kept is None else dict(kept.ended)
-        run.begin(
-            Scheduler(
-                plan, values, scope=scope, emit=run.take, cache=cache, resources=resources, log=log, before=before
-            )
-        )
-        return run
-
-    def _begin_log(self, run: Run, given: Mapping[str, Any], options: Options, models: DefaultModels) -> RunLog | None:
+    def _log(self, launch: Launch) -> RunLog | None:
         """Where the run is kept; None, with a warning, where the home cannot be written."""
-        if not options.journal:
+        if not launch.options.journal:
             return None
-        record = record_of(run, given, options, models, time.time())
         try:
-            return self.journal.begin(record, **_heard_by(run))
+            return launch.recorded()
         except JournalError as error:
             if not self._told_unkept:
                 self._told_unkept = True
@@ -273,7 +203,10 @@ class Engine:
         if offline and Place.parse(on).address:
             raise ConfigError(f"--on {on} makes a connection, and {offline} wants none", hint="Write --on local:2")
         if on not in self._clusters:
-            self._clusters[on] = await Cluster.open(on, self.home, offline=bool(offline))
+            opened = await Cluster.open(on, self.home, offline=bool(offline))
+            if self._clusters.setdefault(on, opened) is not opened:
+                # Another was quicker.
+                await opened.close()
         return self._clusters[on]
 
     def _cluster(self, options: Options) -> Cluster | None:
@@ -367,69 +300,36 @@ class Engine:
         PermissionNeeded, as from `start`, if it is not allowed, or nobody can be asked.
         """
         document = WorkflowFile(source) if isinstance(source, Workflow) else source
-        options = await self.ask_to_call(document, options)
-        plan = self.plan(document, to=options.to, options=options)
-        values = input_values(plan, inputs)
-        permissions = self.permissions(options, plan.folder, plan.checked)
-        models = self.default_models(plan.checked.workflow, options)
-        found = missing(plan, values, permissions, models)
-        if found is None:
-            return options
-        wishes = lacking(plan, values, permissions, models) if found.flags else []
-        wanted = [Question(one.node, Grant.of_flag(one.flag)) for one in wishes if one.flag]
-        return await self._asked(wanted, found, plan.checked, document.path, options)
+        return await granting.ask(self, document, inputs, options)
 
     async def ask_to_call(self, document: WorkflowFile, options: Options) -> Options:
         """The options with leave to read the files that a workflow calls: what these would touch nobody knows before.
 
         PermissionNeeded, as from `check`, if one of them may not be read.
         """
-        while options.ask is not None:
-            try:
-                self.check(document, options)
-                break
-            except PermissionNeeded as refusal:
-                wanted = [Question("the workflow", Grant.of_flag(flag)) for flag in refusal.flags]
-                options = await self._asked(wanted, refusal, document.workflow, document.path, options)
-        return options
-
-    async def _asked(
-        self,
-        wanted: Sequence[Question],
-        refusal: PermissionNeeded,
-        checked: CheckedWorkflow | Workflow,
-        file: Path | None,
-        options: Options,
-    ) -> Options:
-        """The options with the grants that are `wanted`, or the refusal."""
-        if not wanted or options.ask is None:
-            raise refusal
-        answer = await options.ask.ask(list(dict.fromkeys(wanted)))
-        if answer == "no":
-            raise refusal
-        grants = list(dict.fromkeys(one.grant for one in wanted))
-        if answer == "always":
-            self.remember(checked, file, grants)
-        return replace(options, allow=[*options.allow, *grants])
+        return await granting.ask_to_call(self, document, options)
 
     async def close(self) -> None:
         """Let go of models, connections, files and threads."""
-        try:
-            clusters, self._clusters = self._clusters, {}
-            for cluster in clusters.values():
-                await cluster.close()
-            await self.services.close()
-        finally:
-            self.cache.close()
-            await asyncio.to_thread(self.journal.close)
-            for notice in self.journal.notices:
-                logging.getLogger("phloem").warning("warning: %s", notice)
-            self.journal.notices.clear()
-            self.threads.shutdown()
-            # Not `self.tracing`: that would look for one that no run needed.
-            tracing: Tracing | None = self.__dict__.get("tracing")
+        # Not `self.tracing`: that would look for one that no run needed.
+        tracing: Tracing | None = self.__dict__.get("tracing")
+        clusters, self._clusters = self._clusters, {}
+        # Each is closed whatever becomes of the others; the last that is put in goes first.
+        async with AsyncExitStack() as stack:
             if tracing is not None:
-                await asyncio.to_thread(tracing.close)
+                stack.push_async_callback(asyncio.to_thread, tracing.close)
+            stack.callback(self.threads.shutdown)
+            stack.push_async_callback(self._close_journal)
+            stack.push_async_callback(asyncio.to_thread, self.cache.close)
+            stack.push_async_callback(self.services.close)
+            for cluster in clusters.values():
+                stack.push_async_callback(cluster.close)
+
+    async def _close_journal(self) -> None:
+        await asyncio.to_thread(self.journal.close)
+        for notice in self.journal.notices:
+            logging.getLogger("phloem").warning("warning: %s", notice)
+        self.journal.notices.clear()
 
 
 def run(
@@ -512,50 +412,10 @@ def _shared_engine() -> Engine:
     return _engines[home.path]
 
 
-def _heard_by(run: Run) -> dict[str, Any]:
-    """What the journal calls, on its own thread, for a run on the running loop."""
-    loop = asyncio.get_running_loop()
-
-    def heard(call: Callable[..., None], *words: Any) -> None:
-        # A word may come when the run, and its loop, have ended.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(call, *words)
-
-    return {
-        "on_cancel": partial(heard, run.cancel),
-        "on_answer": partial(heard, run.answer),
-        "on_failure": partial(heard, run.fail),
-    }
-
-
-def _both(log: RunLog | None, listener: Callable[[Egress], None] | None) -> Callable[[Egress], None] | None:
-    """What is told of every exchange with a server."""
-    if log is None or listener is None:
-        return listener if log is None else log.egress
-
-    def tell(exchange: Egress) -> None:
-        log.egress(exchange)
-        listener(exchange)
-
-    return tell
-
-
 def _without(limit: Limit, other: Limit) -> Limit:
     """A limit without what another one bounds."""
     words = ("tokens", "money", "seconds")
     return Limit(**{word: None if getattr(other, word) is not None else getattr(limit, word) for word in words})
-
-
-def _budget(written: Limit, asked: Limit) -> Budget:
-    """The budget of a run: of the limit in the file and that of the options the stricter."""
-    limit = written.stricter(asked)
-
-    def remedy(word: Word) -> str:
-        asked_for = getattr(limit, word) == getattr(asked, word)
-        how = f"with --limit {word}=…" if asked_for else f"`{word}` of the file's `limit`"
-        return f"Raise it, {how}. What has finished is kept, so the next run goes on from there."
-
-    return Budget(limit, whose="the run", remedy=remedy)
 
 
 def _new_id() -> str:

@@ -45,7 +45,7 @@ def parse_input(name: str, text: str, wanted: PortType) -> Any:
     """The value that a text on a command line stands for; CheckError if it is none of the type."""
     import json
 
-    if wanted == PortType("text") or wanted.base == "model":
+    if wanted in (PortType("text"), PortType("model")):
         return text
     if wanted == PortType("boolean") and text.lower() in ("true", "false", "yes", "no", "1", "0"):
         return text.lower() in ("true", "yes", "1")

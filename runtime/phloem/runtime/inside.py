@@ -10,7 +10,7 @@ from phloem.runtime.checked import CheckedNode
 from phloem.runtime.paths import absolute_paths, paths_handed_in
 from phloem.runtime.workflow import INPUT
 
-__all__ = ["UNKNOWN", "inputs_inside"]
+__all__ = ["inputs_inside"]
 
 
 class _Unknown:

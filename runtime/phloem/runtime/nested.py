@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from phloem.runtime.budget import UNLIMITED, Budget
+from phloem.runtime.clocks import Clock
 from phloem.runtime.errors import LimitReached, NodeError, PermissionNeeded
 from phloem.runtime.paths import absolute_paths
 
@@ -32,7 +33,7 @@ class NestedBody:
     gets one for each run, with everything that a scheduler can.
     """
 
-    def __init__(self, work: Work, nested: Nested, context: Context) -> None:
+    def __init__(self, work: Work, nested: Nested, context: Context, clock: Clock | None) -> None:
         around = work.scheduler
         self.plan = plan = nested.plan
         self.light = plan.light
@@ -40,6 +41,8 @@ class NestedBody:
         self.carried = nested.carried
         self._work = work
         self._context = context
+        self._clock = clock
+        self._running: set[Scheduler] = set()
         self._path = context.node
         self._scope = around.scope.inside(context.budget, plan.model, plan.folder)
         self._inputs = [
@@ -55,11 +58,15 @@ class NestedBody:
     async def __call__(self, inputs: Mapping[str, Any], place: int | None = None) -> dict[str, Any]:
         run, self._spare = self._spare or self._scheduler(), None
         run.reset(f"{self._path}/" if place is None else f"{self._path}/{place}/")
-        self._work.bodies.add(run)
+        self._running.add(run)
         try:
             return await self._given(run, inputs)
         finally:
-            self._work.bodies.discard(run)
+            self._running.discard(run)
+
+    def rests(self) -> bool:
+        """True if it runs, and every run of it waits for people only."""
+        return bool(self._running) and all(run.rests() for run in self._running)
 
     async def _given(self, run: Scheduler, inputs: Mapping[str, Any]) -> dict[str, Any]:
         values = run.values
@@ -99,7 +106,7 @@ class NestedBody:
         cache = None if self.light else around.cache
         return Scheduler(
             self.plan, {}, scope=self._scope, emit=around.emitted, cache=cache, resources=around.resources,
-            around=self._work,
+            around=self._work, clock=self._clock,
         )  # fmt: skip
 
     async def _go_through(self, run: Scheduler) -> None:
@@ -138,13 +145,9 @@ class NestedBody:
             remedy=lambda word: f"Raise `{word}` of its `limit`, or give it less to do.",
         )
         run.scope = replace(self._scope, budget=budget)
-        try:
-            async with asyncio.timeout(limit.seconds) as clock:
-                await self._finish(run)
-        except TimeoutError:
-            if clock.expired():
-                raise budget.out_of_time() from None
-            raise
+        run.clock = Clock(self._clock)
+        async with run.clock.bounds(limit.seconds, budget.out_of_time):
+            await self._finish(run)
         over = budget.over()
         if over is not None and run.limit is None:
             raise over

@@ -83,7 +83,8 @@ class Result:
 
     `tokens_in`, `tokens_out` and `money` (US dollars) are what it spent; `limit` is the error of a run that is
     `limited`, which says where it stopped. `egress` are its exchanges with servers, where they were asked for.
-    `questions` are those that a run waits for that is `waiting`; `kept` is true if it can be resumed.
+    `questions` are those that a run waits for that is `waiting`; `kept` is true if it can be resumed. `stopped_by` is
+    the node whose failure ended a run that is `failed`.
     """
 
     run: str
@@ -98,14 +99,16 @@ class Result:
     egress: tuple[Egress, ...] = ()
     questions: tuple[Question, ...] = ()
     kept: bool = False
+    stopped_by: str = ""
 
     def raise_for_failure(self) -> Result:
-        """The result itself; the first failure raised if the run failed, LimitReached if it stopped at its limit."""
+        """The result itself; the failure that ended it raised if the run failed, LimitReached if it stopped at its
+        limit."""
         if self.limit is not None:
             raise self.limit
         if self.status == "failed":
-            node, failure = next(iter(self.failures.items()))
-            failure.add_note(f"in the node {node}")
+            failure = self.failures[self.stopped_by]
+            failure.add_note(f"in the node {self.stopped_by}")
             raise failure
         return self
 
@@ -212,6 +215,7 @@ class Run:
             self.id, scheduler.status, outputs, seconds, dict(scheduler.failures),
             spent.read, spent.written, spent.money, scheduler.limit, (),
             () if people is None else people.left, self._log is not None,
+            "" if scheduler.stopped_by is None else scheduler.stopped_by[0].id,
         )  # fmt: skip
 
     async def _settle(self) -> None:

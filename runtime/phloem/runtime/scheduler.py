@@ -12,7 +12,6 @@ on where it was left, steps that had ended are not begun: what they gave is take
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +23,17 @@ from typing import Any, Final
 from phloem.runtime import events as e
 from phloem.runtime.budget import Budget
 from phloem.runtime.cache import INLINE_LIMIT, Cache, Entry, Stored, store
+from phloem.runtime.clocks import Clock
 from phloem.runtime.codec import UnstorableValue, digest, json_form
 from phloem.runtime.context import Scope
-from phloem.runtime.errors import LimitReached, NodeError, PermissionNeeded
-from phloem.runtime.journal import FinishedNode, RunLog
+from phloem.runtime.ended import Ended
+from phloem.runtime.errors import JournalError, LimitReached, NodeError, PermissionNeeded
+from phloem.runtime.journal import RunLog
+from phloem.runtime.outcomes import Outcome, as_failure, as_outputs
 from phloem.runtime.plan import Plan, Step
 from phloem.runtime.resources import Resources
 from phloem.runtime.values import UNLIT
-from phloem.runtime.work import Outcome, Work, as_failure, as_outputs
+from phloem.runtime.work import Work
 
 __all__ = ["Scheduler"]
 
@@ -39,19 +41,18 @@ SLICE: Final = 0.005
 """Seconds for which inline nodes may keep everything else on the loop waiting."""
 
 Emit = Callable[[e.Event], None]
-Before = dict[str, FinishedNode | e.NodeFailed]
-"""The steps that had ended when a run was left, by path."""
-
 GRACE: Final = 2.0
 """Seconds that interrupted tasks have to clean up."""
 
 _SWITCHED_OFF: Final = "it is switched off"
 _CANCELLED: Final = "the run was cancelled"
+_NOTHING: Final = Ended({})
 _INTERRUPTED: Final = "the node around it was interrupted"
 
 
 class Scheduler:
-    """One run of one plan: of a whole workflow, or, with `around`, of one nested in the step that is worked on there.
+    """One run of one plan: of a whole workflow, or, with `around`, of one nested in the step that is worked on there,
+    for which `clock` counts.
 
     `emit` gets every event, in order, on the loop's thread. `prefix` stands before the ids of nodes. `values` and
     `hashes` are what is in the slots, and their content hashes as far as somebody asked for them. `log` is where all of
@@ -60,9 +61,9 @@ class Scheduler:
 
     __slots__ = (
         "_before", "_bug", "_dark", "_ended", "_halt", "_large", "_log", "_looking", "_over", "_readers", "_ready",
-        "_run", "_show", "_stopping", "_tasks", "_waiting", "_wake", "_working", "around", "cache", "depth", "failures",
-        "hashes", "leaving", "limit", "log", "next_seq", "outermost", "plan", "prefix", "resources", "resumed", "scope",
-        "status", "stopped_by", "values",
+        "_run", "_show", "_stopping", "_tasks", "_waiting", "_wake", "_working", "around", "cache", "clock", "depth",
+        "failures", "hashes", "leaving", "limit", "log", "next_seq", "outermost", "plan", "prefix", "resources",
+        "resumed", "scope", "status", "stopped_by", "values",
     )  # fmt: skip
 
     def __init__(
@@ -75,14 +76,16 @@ class Scheduler:
         cache: Cache | None,
         resources: Resources,
         around: Work | None = None,
+        clock: Clock | None = None,
         log: RunLog | None = None,
-        before: Before | None = None,
+        before: Ended | None = None,
     ) -> None:
         self.plan = plan
         self.scope = scope
         self.cache = cache
         self.resources = resources
         self.around = around
+        self.clock = clock
         self.outermost: Scheduler = self if around is None else around.scheduler.outermost
         self.depth: int = 0 if around is None else around.scheduler.depth + 1
         first = 0 if log is None else log.next_seq
@@ -92,7 +95,9 @@ class Scheduler:
         # A light body is one piece with the step around it, and is kept with that.
         whole = around is None or not plan.light
         self._log = self.log if whole else None
-        self._before: Before = (before or {}) if around is None else around.scheduler._before if whole else {}
+        self._before: Ended = (
+            (before or _NOTHING) if around is None else around.scheduler._before if whole else _NOTHING
+        )
         self._show = emit
         self.leaving = False
         self._looking = False
@@ -140,6 +145,9 @@ class Scheduler:
             self.scope.people.on_change = self.look
         try:
             await self.finish()
+        except Exception as bug:
+            self._end_with(bug)
+            raise
         finally:
             if clock is not None:
                 clock.cancel()
@@ -157,6 +165,9 @@ class Scheduler:
             self._run, self.next_seq(), time.time(), self.status, shown, seconds,
             spent.read, spent.written, spent.money, message, hint,
         )  # fmt: skip
+        if self.scope.answers is not None:
+            with suppress(JournalError):
+                self.scope.answers.keep_rest(self.status)
         if self._log is not None:
             if self.status == "waiting":
                 self._log.leave(event)
@@ -164,6 +175,12 @@ class Scheduler:
                 self._log.end(event, {name: _stored(value) for name, value in outputs.items()})
         self._show(event)
         return outputs
+
+    def _end_with(self, bug: Exception) -> None:
+        """Keep that the run has ended by a bug: its process may live on, and nobody waits for it any more."""
+        if self._log is not None:
+            message = f"a bug in Phloem: {type(bug).__name__}: {bug}"
+            self._log.end(e.RunFinished(self._run, self.next_seq(), time.time(), "failed", message=message), {})
 
     async def finish(self) -> None:
         """Work until every step has ended. When the run is to stop, or has a bug, what is under way is interrupted.
@@ -273,8 +290,13 @@ class Scheduler:
             while ready and not self._stopping:
                 self.begin(steps[ready.popleft()])
                 if time.perf_counter() > slice_end:
-                    await asyncio.sleep(0)
-                    slice_end = time.perf_counter() + SLICE
+                    break
+            if self.cache is not None:
+                self.cache.release()
+            if ready and not self._stopping:
+                await asyncio.sleep(0)
+                slice_end = time.perf_counter() + SLICE
+                continue
             if self._ended < total and not self._stopping:
                 people = self.scope.people
                 if people is not None and people.wait:
@@ -286,7 +308,13 @@ class Scheduler:
     async def break_off(self) -> None:
         """End every step that has not ended: at the run's limit those that were at work have failed by it."""
         self.status = "cancelled"
-        await self._interrupt()
+        try:
+            await self._interrupt()
+        finally:
+            # Also when whoever waits for it here is interrupted again.
+            self._end_all()
+
+    def _end_all(self) -> None:
         limit = self.limit or self.outermost.limit
         because = limit.message if limit is not None else _CANCELLED if self._halt.on else _INTERRUPTED
         for step in self.plan.steps:
@@ -303,9 +331,18 @@ class Scheduler:
         """Cancel the tasks and give them a moment to clean up."""
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            # Those inside have less time, so that those around them see how they end.
-            await asyncio.wait(self._tasks, timeout=max(GRACE - 0.1 * self.depth, GRACE / 4))
+        clock = asyncio.get_running_loop().time
+        # Those inside have less time, so that those around them see how they end.
+        end = clock() + max(GRACE - 0.1 * self.depth, GRACE / 4)
+        again: asyncio.CancelledError | None = None
+        while self._tasks and (left := end - clock()) > 0:
+            try:
+                await asyncio.wait(self._tasks, timeout=left)
+            except asyncio.CancelledError as error:
+                # By a timeout around and then by the end of the run: the moment is theirs all the same.
+                again = error
+        if again is not None and self.around is not None:
+            raise again
 
     def begin(self, step: Step) -> None:
         """Skip the step, answer it from the cache, run it here, or make it a task."""
@@ -322,7 +359,7 @@ class Scheduler:
         key = None
         if self.cache is not None and step.key is not None:
             key = self._key(step)
-            found = None if key is None else self.cache.get(key)
+            found = None if key is None else self.cache.get(key, hold=True)
             if found is not None:
                 self._recalled(step, found)
                 return
@@ -340,7 +377,8 @@ class Scheduler:
         """The reason why the step cannot run, None if it can."""
         if self.stopped_by is not None:
             dark = next((self._dark[slot] for slot in step.reads if slot in self._dark), None)
-            return dark or f"the run stopped when {self.prefix}{self.stopped_by[0].id} failed"
+            what = "run" if self.around is None else "body"
+            return dark or f"the {what} stopped when {self.prefix}{self.stopped_by[0].id} failed"
         if step.disabled:
             return _SWITCHED_OFF
         if self._dark:
@@ -471,9 +509,7 @@ class Scheduler:
 
     def _is_over(self, step: Step) -> bool:
         """True for a step that had ended when the run was left: what came of it then holds, and is told once more."""
-        path = self.prefix + step.id
-        # Once only: what is done again, by another attempt of the step around it, is done anew.
-        found = self._before.pop(path, None)
+        found = self._before.take(self.prefix + step.id, step, self._readers)
         if found is None:
             return False
         if isinstance(found, e.NodeFailed):
@@ -482,31 +518,15 @@ class Scheduler:
             self.failures.append((step.id, error))
             self._go_on_after(step, found.action, found.error, found.message)
             return True
-        stored = list(found.outputs.values())
-        if list(found.outputs) != [name for name, _ in step.outputs] or not self._are_whole(step, stored):
-            logging.getLogger("phloem").warning("warning: %s runs again: what it gave can no longer be read", path)
-            return False
-        for (name, slot), one in zip(step.outputs, stored, strict=True):
-            assert one is not None
+        for name, slot in step.outputs:
+            stored = found.outputs[name]
             if found.event.outputs[name].type == "unlit":
                 self._dark[slot] = f"{step.id} did not light it"
-            elif self._readers[slot]:
-                self.values[slot] = one
-                self.hashes[slot] = one.hash
+            elif stored is not None and self._readers[slot]:
+                self.values[slot] = stored
+                self.hashes[slot] = stored.hash
         self._show(replace(found.event, seq=self.next_seq(), at=time.time(), cached=True))
         self._end(step)
-        return True
-
-    def _are_whole(self, step: Step, stored: Sequence[Stored | None]) -> bool:
-        """True if all that is still to be read of these outputs can be."""
-        try:
-            for (_, slot), one in zip(step.outputs, stored, strict=True):
-                if one is None:
-                    return False
-                if self._readers[slot]:
-                    one.check()
-        except (OSError, ValueError):
-            return False
         return True
 
     def _fail(
@@ -589,6 +609,9 @@ class Scheduler:
 
     def _key(self, step: Step) -> bytes | None:
         """The cache key of a step without a stamp that is not mapped item by item."""
+        if len(step.links) == 1 and not step.gathers:
+            one = self._hash(step.links[0][1])
+            return None if one is None else digest((step.key or b"") + one)
         hashes = self._link_hashes(step)
         return None if hashes is None else digest(b"".join((step.key or b"", *hashes.values())))
 

@@ -39,11 +39,22 @@ class Threads(Executor):
                 raise RuntimeError("the threads are closed")
             self._work.append((future, fn, args, kwargs))
             if self._idle < len(self._work) and self._threads < self._most:
-                self._threads += 1
-                threading.Thread(target=self._run, name=f"phloem-{self._threads}", daemon=True).start()
+                self._start()
             else:
                 self._ready.notify()
         return future
+
+    def _start(self) -> None:
+        """One more thread; RuntimeError, and nothing left to be done, if there is none and can be none."""
+        try:
+            threading.Thread(target=self._run, name=f"phloem-{self._threads + 1}", daemon=True).start()
+        except RuntimeError:
+            # The system has no more: those that there are come to it.
+            if not self._threads:
+                self._work.pop()
+                raise
+        else:
+            self._threads += 1
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
         """Idle threads end now, busy ones after what they are doing; nobody waits for them."""

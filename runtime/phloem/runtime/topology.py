@@ -107,18 +107,26 @@ def _from_disk(edges: Edges, store: Path | None, key: str) -> Topology | None:
     try:
         data = json.loads((store / f"{key}.json").read_bytes())
         found = Topology(tuple(edges), tuple(data["order"]), tuple(data["layer"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if _holds(found, edges) else None
 
 
 def _holds(found: Topology, edges: Edges) -> bool:
-    """True if every node stands once, after all it takes from."""
+    """True if every node stands once, after all it takes from, and as deep as it lies."""
     place = {found.names[i]: at for at, i in enumerate(found.order) if isinstance(i, int) and 0 <= i < len(edges)}
     return (
         len(place) == len(found.order) == len(found.layer) == len(edges)
         and all(place[source] < place[name] for name, sources in edges.items() for source in sources)
-        and all(isinstance(depth, int) for depth in found.layer)
+        and _has_depths(found, edges)
+    )
+
+
+def _has_depths(found: Topology, edges: Edges) -> bool:
+    layer = dict(zip(found.names, found.layer, strict=True))
+    return all(
+        isinstance(layer[name], int) and layer[name] == max((layer[one] + 1 for one in sources), default=0)
+        for name, sources in edges.items()
     )
 
 

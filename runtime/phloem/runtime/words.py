@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Final
 
 __all__ = ["nearest", "or_list", "printable"]
 
@@ -30,10 +31,16 @@ def nearest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str |
     return folded[found[0]] if found else None
 
 
+MOST_LISTED: Final = 40
+"""Words that a message lists: a person reads no more, and a workflow may have a hundred thousand."""
+
+
 def or_list(words: Sequence[str], last: str = "or") -> str:
-    """`a`, `a or b`, `a, b or c`; with `last` between the final two. Empty for none."""
+    """`a`, `a or b`, `a, b or c`; with `last` between the final two. Empty for none. Of very many only the first."""
     if len(words) < 2:
         return "".join(words)
+    if len(words) > MOST_LISTED:
+        words = [*words[:MOST_LISTED], f"{len(words) - MOST_LISTED} more"]
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 

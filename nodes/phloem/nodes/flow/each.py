@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from phloem.runtime.body import Body
 from phloem.runtime.context import Context
 from phloem.runtime.declare import In, Setting, node
-from phloem.runtime.errors import NodeError, SettingError
+from phloem.runtime.errors import LimitReached, NodeError, PermissionNeeded, SettingError
 from phloem.runtime.kinds import Example, Inside, Nesting
 from phloem.runtime.ports import PortType
 from phloem.runtime.values import UNLIT
@@ -104,9 +104,8 @@ async def each(
     that did not light it is left out, and so is one that failed. With `collect` the output `errors` tells of each
     that failed its `index`, the `error`, the `message` and the `node`.
     """
-    # The settings may have come by a link, which does not know their bounds.
     row = _Row(ctx, body, items, inputs, on_item_error)
-    workers = 1 if body.light else min(max(int(concurrency), 1), len(items))
+    workers = 1 if body.light else min(int(concurrency), len(items))
     if workers == 1:
         await row.work()
     elif workers:
@@ -133,7 +132,7 @@ class _Row:
     results: list[dict[str, Any] | None] = field(init=False)
     waiting: Iterator[tuple[int, Any]] = field(init=False)
     errors: dict[int, NodeError] = field(default_factory=dict)
-    stopped: NodeError | None = None
+    stopped: NodeError | PermissionNeeded | None = None
     ended: int = 0
     shown: float = 0.0
 
@@ -148,10 +147,9 @@ class _Row:
         for index, item in self.waiting:
             try:
                 results[index] = await body({**inputs, "item": item, "index": index}, index)
-            except NodeError as error:
-                if self.on_error == "stop" or not body.may_go_on(error):
-                    error.message = f"item {index + 1}: {error.message}"
-                    self.stopped = self.stopped or error
+            except (NodeError, PermissionNeeded) as error:
+                if isinstance(error, PermissionNeeded) or self.on_error == "stop" or not body.may_go_on(error):
+                    self.stop(index, error)
                     return
                 self.errors[index] = error
             self.ended += 1
@@ -161,6 +159,13 @@ class _Row:
             if now > self.shown:
                 self.shown = now + PROGRESS_EVERY
                 self.ctx.progress(self.ended / len(self.items), f"{self.ended:,} of {len(self.items):,}")
+
+    def stop(self, index: int, error: NodeError | PermissionNeeded) -> None:
+        """Begin no further item."""
+        # The limit of the node, or of the run, is that of all items together.
+        if not isinstance(error, LimitReached) or self.body.may_go_on(error):
+            error.message = f"item {index + 1}: {error.message}"
+        self.stopped = self.stopped or error
 
     def columns(self, body: Body) -> dict[str, Any]:
         """A list for each output of the body."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from phloem.runtime.body import Body
 from phloem.runtime.context import Context
 from phloem.runtime.declare import Setting, node
-from phloem.runtime.errors import InputError, NodeError, SettingError
+from phloem.runtime.errors import InputError, LimitReached, NodeError, PermissionNeeded, SettingError
 from phloem.runtime.kinds import Example, Inside, Nesting
 from phloem.runtime.ports import PortType
 from phloem.runtime.values import UNLIT
@@ -87,13 +87,14 @@ async def repeat(
     """
     carried = {name: turn for name, turn in body.carried.items() if name in inputs}
     state = dict(inputs)
-    # A link may bring any number, and knows nothing of the bounds.
-    most = max(int(times), 1)
+    most = int(times)
     for turn in range(most):
         try:
             given = await body(state, turn)
-        except NodeError as error:
-            error.message = f"turn {turn + 1}: {error.message}"
+        except (NodeError, PermissionNeeded) as error:
+            # The limit of the node, or of the run, is that of all turns together.
+            if not isinstance(error, LimitReached) or body.may_go_on(error):
+                error.message = f"turn {turn + 1}: {error.message}"
             raise
         for name, turned in carried.items():
             value = given[name]

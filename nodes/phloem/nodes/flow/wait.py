@@ -68,7 +68,10 @@ def _moment(words: str, now: datetime) -> datetime:
                 f"{words[:60]!r} is not a length of time, a time of day or a date",
                 hint="Write 30s, 5 min, 18:30 or 2027-01-31 08:00.",
             ) from None
-        found = moment.astimezone(None if moment.tzinfo is None else now.tzinfo)
+        try:
+            found = moment.astimezone(None if moment.tzinfo is None else now.tzinfo)
+        except (ValueError, OverflowError):
+            raise InputError(f"there is no such time here: {words[:60]}") from None
     else:
         zone = of_day.tzinfo
         today = now.astimezone(zone) if zone is not None else now.astimezone()
