@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from phloem.nodes.services.collections import make
+from phloem.nodes.services.collections.ledger import Ledger
 from phloem.nodes.services.collections.metadata import filter_of, packed, unpacked
 from phloem.nodes.services.collections.service import LocalCollections
 from phloem.runtime.errors import InputError, ServiceError
@@ -227,6 +229,7 @@ def test_metadata_is_kept_as_json(metadata: dict[str, Any]) -> None:
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(metadata={"$schema": "https://example.org/", "#": 1, "chroma:document": "x", "_json": "{}", "a": {"$b": 2}})
 @given(metadata=st.dictionaries(st.text(), JSON, max_size=5))
 def test_metadata_comes_back_equal_from_chroma(store: LocalCollections, metadata: dict[str, Any]) -> None:
     run(store.add("notes", MODEL, ["a"], ["t"], [vector("a")], [metadata]))
@@ -341,13 +344,11 @@ def test_the_same_content_has_the_same_state_however_it_came_about(store: LocalC
     assert run(store.state("one")) == run(store.state("two"))
 
 
-def test_adding_the_same_again_writes_nothing_and_is_quick(store: LocalCollections, home: Home) -> None:
+def test_adding_the_same_again_writes_nothing(store: LocalCollections, home: Home) -> None:
     ids = [str(number) for number in range(500)]
     add(store, "notes", ids)
     files = {path: path.stat().st_mtime_ns for path in home.collections.rglob("*") if path.is_file()}
-    began = time.perf_counter()
     add(store, "notes", ids)
-    assert time.perf_counter() - began < 0.5
     assert files == {path: path.stat().st_mtime_ns for path in home.collections.rglob("*") if path.is_file()}
 
 
@@ -470,6 +471,77 @@ with Ledger(Path({str(home.collections / "ledger.sqlite3")!r})).changing("notes"
     assert run(store.state("notes")) not in (state, between)
 
 
+class Watched:
+    """A connection that calls `before` with every statement."""
+
+    def __init__(self, plain: sqlite3.Connection, before: Callable[[str], None]) -> None:
+        self.plain = plain
+        self.before = before
+
+    def execute(self, text: str, *values: Any) -> Any:
+        self.before(text)
+        return self.plain.execute(text, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+
+def test_a_change_that_ended_just_before_leaves_the_mark_of_the_next(home: Home) -> None:
+    """A process whose change ends between another's mark and its change wipes the mark out."""
+    home.collections.mkdir(parents=True)
+    path = home.collections / "ledger.sqlite3"
+    one, other = Ledger(path), Ledger(path)
+    with one.changing("notes"):
+        one.create("notes", "m", 2)
+    plain, ends = one._connection, [1]
+
+    def end_another(text: str) -> None:
+        if text.startswith("BEGIN") and ends:
+            ends.clear()
+            with other.changing("notes"):
+                other.put("notes", {}, {"a": b"1" * 32})
+
+    one._connection = Watched(plain, end_another)  # type: ignore[assignment]
+    with one.changing("notes"):
+        found = Ledger(path)
+        marked = found.find("notes")
+        found.close()
+        (pending,) = plain.execute("SELECT pending FROM collections").fetchone()
+        assert pending is not None and marked is not None and marked.state == pending
+    assert one.find("notes") == other.find("notes")
+    one.close()
+    other.close()
+
+
+def test_an_error_with_which_sqlite_ends_the_change_itself_is_the_one_that_is_told(home: Home) -> None:
+    home.collections.mkdir(parents=True)
+    ledger = Ledger(home.collections / "ledger.sqlite3")
+    for around in (ledger.changing("notes"), ledger.alone()):
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"), around:
+            ledger._connection.execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+    ledger.close()
+
+
+def test_a_change_that_could_not_be_kept_does_not_stand_in_the_way_of_the_next(home: Home) -> None:
+    def fill_the_disk(text: str) -> None:
+        if text == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+
+    home.collections.mkdir(parents=True)
+    ledger = Ledger(home.collections / "ledger.sqlite3")
+    plain = ledger._connection
+    ledger._connection = Watched(plain, fill_the_disk)  # type: ignore[assignment]
+    with pytest.raises(sqlite3.OperationalError), ledger.changing("notes"):
+        ledger.create("notes", "m", 2)
+    ledger._connection = plain
+    assert ledger.find("notes") is None
+    with ledger.changing("notes"):
+        ledger.create("notes", "m", 2)
+    assert ledger.find("notes") is not None
+    ledger.close()
+
+
 def test_a_home_that_cannot_be_used_is_an_error_that_says_so(home: Home) -> None:
     home.path.mkdir(parents=True)
     home.collections.write_text("a file where the folder should be")
@@ -517,6 +589,27 @@ def test_settings_for_chroma_in_the_current_folder_are_not_followed(
     code = IN_A_FOLDER.format(home=str(home.path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.startswith(said), done.stderr[-500:]
+
+
+def test_settings_for_chroma_in_the_environment_are_not_followed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of them have it connect to others: its server, and whoever takes the traces of what it does."""
+    settings = {
+        "ALLOW_RESET": "TRUE",
+        "CHROMA_OTEL_COLLECTION_ENDPOINT": "http://192.0.2.1:4317",
+        "CHROMA_OTEL_GRANULARITY": "all",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    service = make(home)
+    run(service.add("notes", "m", ["a"], ["t"], [[1.0, 2.0]], [{}]))
+    found = service._store._client.get_settings()
+    assert (found.allow_reset, found.chroma_otel_collection_endpoint, found.chroma_otel_granularity) == (
+        False,
+        "",
+        None,
+    )
+    assert not found.anonymized_telemetry
+    run(service.close())
 
 
 def test_keep_only_leaves_just_what_is_named_and_the_state_of_having_only_that(store: LocalCollections) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from phloem.nodes.services.http.service import Http
 from phloem.runtime.context import Context, Scope, Services
 from phloem.runtime.egress import Egress, bare_url
-from phloem.runtime.errors import PermissionDenied, PermissionNeeded, PhloemError, ServiceError
+from phloem.runtime.errors import InputError, PermissionDenied, PermissionNeeded, PhloemError, ServiceError
 from phloem.runtime.grants import Grant, Permissions
 from phloem.runtime.services import Request, current_gate
 from support.gates import OpenGate, gate
@@ -165,6 +166,43 @@ def test_this_machine_is_found_without_a_name_server(server: WebServer, monkeypa
     assert lookups.asked == []
 
 
+def test_a_name_server_that_does_not_answer_holds_up_nobody(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither other look-ups, however many, nor the end of the program."""
+    answers = threading.Event()
+    waiting: list[str] = []
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *rest: Any, **named: Any) -> Any:
+        if host.startswith("slow"):
+            waiting.append(host)
+            answers.wait(10)
+            waiting.remove(host)
+        return real("127.0.0.1", port, *rest, **named)
+
+    async def exchanges() -> int:
+        http = Http()
+        asked = {"headers": {}, "body": None, "timeout": 5.0, "limit": 1000}
+        slow = [
+            asyncio.create_task(http.request(gate("net=*"), "GET", f"http://slow{number}.net/", **asked))
+            for number in range(40)
+        ]
+        while len(waiting) < 6:
+            await asyncio.sleep(0.01)
+        answer = await http.request(gate("net=quick.local"), "GET", server.url(host="quick.local"), **asked)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        await http.close()
+        return answer.status
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        assert asyncio.run(exchanges()) == 200
+        assert waiting
+    finally:
+        answers.set()
+
+
 @pytest.mark.parametrize("first", ["8.8.8.8", "2606:4700::1111"])
 def test_one_private_address_among_public_ones_is_enough_to_refuse(
     server: WebServer, monkeypatch: pytest.MonkeyPatch, first: str
@@ -200,12 +238,46 @@ def test_a_denied_address_is_refused_behind_any_name(server: WebServer, monkeypa
         ask(gate("net=nas.local", deny=("net=127.0.0.0/8",)), server.url(host="nas.local"))
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "0.0.0.0",
+        "0",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "[::ffff:127.0.0.1]",
+        "a.localhost",
+        "nas.local",
+    ],
+)
+def test_a_denied_machine_is_refused_however_its_address_is_written(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    Lookups(monkeypatch, nas_local=["0.0.0.0"])
+    allowed = (f"net={host}", "net=127.0.0.1", "net=0.0.0.0", "net=[::1]")
+    for denial in ("net=localhost", f"net=*:{server.port}"):
+        with pytest.raises(PermissionDenied):
+            ask(gate(*allowed, deny=(denial,)), server.url(host=host), timeout=2)
+    assert server.connections == 0
+
+
 def test_a_port_that_was_not_allowed_is_not_reached_by_a_redirect(server: WebServer) -> None:
     with serving({"/": Answer(b"secret")}) as other:
         server.answers["/"] = Answer(status=302, headers={"Location": other.url(host="localhost")})
         with pytest.raises(PermissionNeeded):
             ask(gate(server.grant), server.url())
         assert other.connections == 0
+
+
+def test_a_redirect_cannot_have_all_hosts_asked_for(server: WebServer) -> None:
+    """Somebody who says yes to `*` would allow everything."""
+    for star in ("*", "*.org"):
+        server.answers["/"] = Answer(status=302, headers={"Location": f"http://{star}/"})
+        with pytest.raises(InputError, match="is not the name of a host"):
+            ask(gate(server.grant), server.url())
 
 
 def test_the_clock_stands_still_while_somebody_is_asked(server: WebServer) -> None:

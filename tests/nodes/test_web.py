@@ -572,6 +572,26 @@ def test_a_page_is_fetched_anew_unless_it_may_be_used_again(home: Home, server: 
     assert runs(home, server, kind="web.fetch", fresh_for=1e9, method="POST") == 2
 
 
+@pytest.mark.parametrize("kind", ["web.read", "web.fetch"])
+def test_what_was_fetched_with_a_grant_is_not_for_a_run_without(home: Home, server: WebServer, kind: str) -> None:
+    """Though it lies in the cache, where the address is known only when the node is looked up there."""
+    server.answers["/"] = page(PAGE)
+    catalogue = Catalogue(KINDS + family_of("text"))
+    engine = Engine(home, catalogue=catalogue, services=Services({"http": lambda: make(home)}))
+    address = box("text.join", set={"texts": [server.url()]})
+    workflow = drawn({"a": address, "n": box(kind, {"url": "a.text"}, set={"fresh_for": 1e9})}, out="n.text")
+
+    async def both() -> None:
+        assert (await watched(engine, workflow, allow=[server.grant])).result.status == "done"
+        before = len(server.asked)
+        refused = (await watched(engine, workflow)).result
+        assert isinstance(refused.failures["n"], PermissionNeeded)
+        assert len(server.asked) == before
+        await engine.close()
+
+    asyncio.run(both())
+
+
 def test_a_saved_page_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
     permissions = Permissions(folder=tmp_path)
     context = Context(Scope(run="run", services=Services({}), permissions=permissions), node="node")

@@ -14,7 +14,7 @@ import pytest
 from phloem.runtime.context import Context, Scope, Services
 from phloem.runtime.disk import file_digest, replace_file
 from phloem.runtime.errors import InputError, PermissionNeeded, ServiceError
-from phloem.runtime.grants import Grant, Permissions
+from phloem.runtime.grants import Denial, Grant, Permissions
 from phloem.runtime.services import Ending, HttpAnswer
 from phloem.runtime.threads import Threads
 from phloem.runtime.values import Collection
@@ -117,6 +117,20 @@ def test_a_folder_is_listed_below_itself_only(tmp_path):
         files.list("a.txt")
     with pytest.raises(PermissionNeeded):
         files.list("../out")
+
+
+def test_a_list_tells_nothing_of_what_may_not_be_read(tmp_path):
+    for name in ("a.txt", "private/b.txt", ".ssh/id_rsa", ".env", "sub/.env.local", "sub/c.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    denials = [Denial.parse(f"read={tmp_path}/private", "settings.yaml:1")]
+    permissions = Permissions([Grant.parse(f"read={tmp_path}/sub/.env.local")], folder=tmp_path, denials=denials)
+    files = Context(Scope("run", Services({}), permissions), "node").files
+    for pattern in ("**/*", "*/*", "private/*", ".ssh/*", "*"):
+        told = {str(Path(one).relative_to(tmp_path)) for one in files.list(".", pattern)}
+        assert told <= {"a.txt", "sub/c.txt", "sub/.env.local"}
+    assert len(files.list(".", "**/*")) == 3
 
 
 def test_a_file_is_written_whole_with_the_folders_it_needs(tmp_path):

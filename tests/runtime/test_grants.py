@@ -12,6 +12,8 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from phloem.runtime.errors import ConfigError, InputError, PermissionNeeded
 from phloem.runtime.grants import Grant, Permissions, host_of, is_url, provider_of
+from phloem.runtime.grants.permissions import _names_a_share
+from phloem.runtime.grants.shown import remark_on
 
 
 @pytest.fixture
@@ -114,6 +116,26 @@ def test_keys_and_the_program_s_home_need_a_grant_for_exactly_them(flows, word):
 def test_a_star_is_for_everything_but_what_is_guarded(flows):
     assert permissions(flows, "read=*").read("../outside/c.txt").name == "c.txt"
     assert permissions(flows, "write=*").write("/somewhere/else.txt") == Path("/somewhere/else.txt")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
+def test_the_environment_of_a_program_is_guarded_like_the_keys_in_it(flows):
+    for given in (permissions(flows, "read=*"), permissions(flows, "read=/proc"), Permissions(folder=Path("/"))):
+        for path in ("/proc/self/environ", f"/proc/{os.getppid()}/environ", "/proc/thread-self/mem"):
+            with pytest.raises(PermissionNeeded):
+                given.read(path)
+    assert permissions(flows, "read=/proc/meminfo").read("/proc/meminfo") == Path("/proc/meminfo")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".\u017fsh/config", "\uff0e\uff45nv", ".s\u200dsh/config", ".ENV::$DATA", "ID_RSA:x", "../HOME/cache/results.db"],
+)
+def test_what_some_system_takes_for_a_guarded_name_is_guarded(flows, path):
+    """macOS compares names without case, and by what they look like; Windows knows streams of a file."""
+    for given in (permissions(flows, "read=*"), permissions(flows, f"read={flows.parent}"), permissions(flows)):
+        with pytest.raises(PermissionNeeded):
+            given.read(path)
 
 
 def test_a_workflow_inside_the_program_s_home_reads_nothing_freely(flows):
@@ -238,7 +260,10 @@ def test_a_path_is_told_from_a_url(text):
         ("2001:db8::1", "http://[2001:db8::1]:443/", True), ("::", "http://[::1]/", False), ("1", "http://[::1]/", False),
         ("bücher.example", "https://xn--bcher-kva.example/", True), ("xn--bcher-kva.example", "https://bücher.example/", True),
         ("example.org", "http://example.org%00.evil.net/", False), ("127.0.0.1", "http://127.0.0.1/", True),
-        ("127.0.0.1", "http://127.0.0.10/", False), ("example.org", "not a url", False), ("example.org", "", False),
+        ("127.0.0.1", "http://127.0.0.10/", False), ("*.example.org:8080", "http://www.example.org:8080/", True),
+        ("*.example.org:8080", "http://www.example.org/", False), ("*:8080", "http://example.org:8080/", True),
+        ("*:8080", "http://example.org:8081/", False), ("example.org:443", "https://example.org/", True),
+        ("example.org:443", "http://example.org/", False), ("*.straße.example", "http://a.xn--strae-oqa.example/", True),
     ],
 )  # fmt: skip
 def test_a_grant_is_for_a_host_and_what_it_says(grant, url, granted):
@@ -313,11 +338,18 @@ def test_the_flag_for_a_host_gives_the_grant():
 
 
 def test_nothing_is_spoken_to_without_a_grant():
-    for url in ("https://example.org/", "http://localhost/", ""):
+    for url in ("https://example.org/", "http://localhost/"):
         with pytest.raises(PermissionNeeded):
             Permissions().net(url)
     with pytest.raises(PermissionNeeded):
         Permissions().connect("example.org", 443, "93.184.216.34")
+
+
+@pytest.mark.parametrize("url", ["", "not a url", "http://", "https://:80/", "http://[bad/", "http://a:99999/"])
+def test_an_address_without_a_host_is_no_question_of_grants(url):
+    for given in (Permissions(), Permissions([Grant.parse("net=*")])):
+        with pytest.raises(InputError, match="has no host"):
+            given.net(url)
 
 
 # ---- Models
@@ -392,6 +424,56 @@ def test_an_address_that_is_none_or_holds_a_password_is_refused_without_repeatin
     assert refused.value.hint
 
 
+# ---- Grants that would be more than what is asked for
+
+
+@pytest.mark.parametrize("name", ["*", "~root", "~", "~nosuchuser/x"])
+def test_the_flag_for_a_path_is_a_grant_for_that_path_and_for_nothing_else(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    given = Permissions(folder=tmp_path / "flows")
+    real = tmp_path / name
+    for ask in (given.read, given.write):
+        with pytest.raises(PermissionNeeded) as refused:
+            ask(str(real))
+        grant = Grant.of_flag(refused.value.flags[0])
+        assert grant == Grant(ask.__name__, str(real))
+
+
+@pytest.mark.parametrize("host", ["*", "*.org", "*:80", "*.example.org:80", "a.*", "＊"])
+def test_a_host_that_would_be_a_grant_of_many_is_none(host):
+    for given in (Permissions(), Permissions([Grant.parse("net=*")])):
+        with pytest.raises(InputError):
+            given.net(f"http://{host}/")
+        with pytest.raises(InputError):
+            given.model(f"http://{host}/v1#m")
+        with pytest.raises(InputError):
+            given.lookup(host, 80)
+        with pytest.raises(InputError):
+            given.connect(host, 80, "8.8.8.8")
+
+
+def test_a_name_that_would_be_a_grant_of_all_is_none():
+    for word in ("spend", "secret", "run", "model"):
+        with pytest.raises(InputError, match="is no name"):
+            Permissions().require(word, "*")
+
+
+def test_a_share_of_windows_that_nobody_named_is_not_even_looked_for():
+    for path in (r"\\evil\share\x", "//evil/share/x", r"\\?\UNC\evil\share\x", r"\\.\PhysicalDrive0"):
+        assert _names_a_share(path, [r"C:\flows", r"\\nas\flows", "*", "None"])
+    for path in ("a.txt", r"C:\flows\a.txt", r"..\a.txt", r"D:\a.txt", "/a.txt"):
+        assert not _names_a_share(path, [r"C:\flows"])
+    assert not _names_a_share(r"\\nas\flows\a.txt", [r"C:\flows", r"\\NAS\flows\sub"])
+
+
+def test_a_question_about_a_folder_says_that_it_is_one(tmp_path):
+    """Somebody who takes it for a file would allow all that is in it."""
+    (tmp_path / "a.txt").write_text("x")
+    assert remark_on("write", str(tmp_path), None) == "a folder, with all that is below it"
+    assert remark_on("read", "/", None) == "a folder, with all that is below it"
+    assert remark_on("write", str(tmp_path / "a.txt"), None) == remark_on("write", str(tmp_path / "new"), None) == ""
+
+
 # ---- Grants as words
 
 
@@ -430,6 +512,13 @@ def test_a_path_in_a_grant_is_meant_from_the_current_folder(flows, monkeypatch):
         "everything",
         "net=http://",
         "net=//",
+        "net=10.0.0.0/8",
+        "net=10.0.0.0/255.0.0.0",
+        "net=[fd00::]/8",
+        "net=example.*",
+        "net=10.*",
+        "net=*.*.example.org",
+        "net=*example.org",
         "read=~nosuchuser/x",
         "read=\0",
     ],

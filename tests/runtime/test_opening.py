@@ -99,6 +99,28 @@ def test_writing(place: Path) -> None:
     assert [one.name for one in (place / "in").iterdir() if one.name.startswith(".")] == []
 
 
+def test_any_name_that_a_file_may_have_can_be_written(place: Path) -> None:
+    name = "\U0001d11e" * 60
+    assert len(name.encode()) == 240
+    write_exactly(place / "in" / name, b"x", "replace")
+    assert (place / "in" / name).read_bytes() == b"x"
+
+
+def test_what_could_not_be_written_whole_leaves_nothing(place: Path) -> None:
+    """A second attempt at a new file would take the half for somebody else's."""
+    resource, signal = pytest.importorskip("resource"), pytest.importorskip("signal")
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        for mode in ("new", "replace"):
+            assert refused(write_exactly, place / "in/b.txt", b"x" * 5000, mode) == errno.EFBIG
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [one.name for one in (place / "in").iterdir()] == ["sub"]
+
+
 def test_a_folder_that_may_only_be_passed_is_passed(tmp_path: Path) -> None:
     (tmp_path / "in/sub").mkdir(parents=True)
     (tmp_path / "in/sub/a.txt").write_text("fine")

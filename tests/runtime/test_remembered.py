@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,16 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path, caplog: pytest.
 def test_a_file_that_others_may_write_to_does_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Remembered(tmp_path).add(ONE, [NET])
     (tmp_path / "grants.json").chmod(0o666)
+    assert Remembered(tmp_path).grants(ONE) == ()
+    assert "others may write to it" in caplog.text
+    with pytest.raises(ConfigError):
+        Remembered(tmp_path).add(OTHER, [NET])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_does_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Remembered(tmp_path).add(ONE, [NET])
+    os.chown(tmp_path / "grants.json", 1234, -1)
     assert Remembered(tmp_path).grants(ONE) == ()
     assert "others may write to it" in caplog.text
     with pytest.raises(ConfigError):

@@ -40,6 +40,11 @@ def rules_of(home: Home, text: str, **environment: str) -> Rules:
         ("2606:4700::/32", "https://other.net/", "2606:4700::1111"), ("127.0.0.0/8", "http://127.0.0.1/", ""),
         ("localhost", "http://127.0.0.1/", ""), ("localhost", "http://[::1]:80/", ""), ("*", "https://anything.net/", ""),
         ("bücher.example", "https://xn--bcher-kva.example/", ""), ("127.0.0.1", "http://nas.local/", "64:ff9b::7f00:1"),
+        ("*.straße.example", "https://a.xn--strae-oqa.example/", ""), ("*:25", "http://example.org:25/", "8.8.8.8"),
+        ("*.example.org:25", "http://www.example.org:25/", ""), ("example.org:443", "https://example.org/", ""),
+        ("localhost", "http://0.0.0.0/", "0.0.0.0"), ("localhost", "http://[::]:80/", "::"), ("127.0.0.1", "http://0.0.0.0/", ""),
+        ("127.0.0.0/8", "http://x.local/", "0.0.0.0"), ("::ffff:10.0.0.0/104", "http://x.local/", "10.1.2.3"),
+        ("64:ff9b::/96", "http://x.local/", "64:ff9b::808:808"), ("8.8.8.8", "http://x.local/", "64:ff9b::808:808"),
     ],
 )  # fmt: skip
 def test_a_denied_host_is_refused_whoever_allowed_it(denial: str, url: str, address: str) -> None:
@@ -71,6 +76,7 @@ def test_a_denied_host_is_refused_whoever_allowed_it(denial: str, url: str, addr
         ("example.org", "www.example.org", 443, "8.8.8.8"), ("*.example.org", "badexample.org", 443, "8.8.8.8"),
         ("example.org:8443", "example.org", 443, "8.8.8.8"), ("93.184.216.0/24", "example.org", 443, "93.184.217.1"),
         ("10.0.0.0/8", "example.org", 443, "2606:4700::1111"), ("localhost", "example.org", 443, "8.8.8.8"),
+        ("*:25", "example.org", 443, "8.8.8.8"), ("*.example.org:25", "www.example.org", 443, "8.8.8.8"),
     ],
 )  # fmt: skip
 def test_a_denial_is_of_nothing_else(denial: str, host: str, port: int, address: str) -> None:
@@ -148,6 +154,8 @@ def test_rules_are_read_with_their_lines(home: Home, monkeypatch: pytest.MonkeyP
         ("deny: net=x", ":1: deny must be a list"), ("deny: {net: x}", ":1: deny must be a list"), ("\ndeny: [1]", ":2: deny: 1 is not a text"),
         ("deny:\n- net=a\n- nett=b", ":3: deny nett=b: not something that can be denied"), ("deny: [read=private]", "the path is not whole"),
         ("allow: [net=10.0.0.0/8]", "a whole network cannot be allowed"), ("deny: [net=]", "not something that can be denied"),
+        ("deny: [net=10.0.0.0/33]", ":1: deny net=10.0.0.0/33: not a network"), ("deny: ['net=10.0.0.0/8:80']", "not a network"),
+        ("deny: ['net=example.*']", "a * stands for all that is below a name"),
         ("deny: [a]\ndeny: [b]", ":2: deny is there twice"), ("offline: 1", "must be true or false"), ("deny: [*]", "not YAML"),
     ],
 )  # fmt: skip
@@ -193,11 +201,20 @@ def test_offline_a_server_of_this_machine_has_to_be_named() -> None:
     named.connect("localhost", 11434, "127.0.0.1")
     with pytest.raises(PermissionDenied):
         named.connect("localhost", 11434, "10.0.0.5")
+    for url in ("http://localhost/", "http://localhost:22/"):
+        with pytest.raises(PermissionNeeded):
+            named.net(url)
     for host, port in (("localhost", 22), ("127.0.0.1", 11434)):
         with pytest.raises(PermissionNeeded):
             named.connect(host, port, "127.0.0.1")
         with pytest.raises(PermissionNeeded):
             named.connect(host, port, "127.0.0.1", vouched=True)
+
+
+@pytest.mark.parametrize("host", ["[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[::127.0.0.1]"])
+def test_offline_what_a_gateway_would_turn_into_this_machine_is_another(host: str) -> None:
+    with pytest.raises(PermissionDenied, match="the run is offline"):
+        denied(allow=(f"net={host}",), **OFFLINE).net(f"http://{host}/")
 
 
 def test_offline_models_of_providers_are_out_of_reach_and_local_ones_are_not() -> None:

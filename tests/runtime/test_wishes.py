@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from phloem.runtime.catalogue import installed_catalogue
 from phloem.runtime.checks import check
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.grants import Grant, Permissions
+from phloem.runtime.values import Document
 from phloem.runtime.wishes import Wish, wishes
 from phloem.runtime.workflow import Workflow
 from support.playing import box, drawn, given
@@ -59,6 +61,28 @@ def test_a_default_that_the_user_named_may_lie_anywhere(home, tmp_path):
     for trusted in (frozenset({path}), frozenset[str]()):
         (found,) = wished(home, workflow, DefaultModels(path, trusted=trusted), folder=tmp_path / "flows")
         assert (found.flag is None) == bool(trusted)
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "told"),
+    [
+        (box("files.read", set={"path": "~nosuchuser/x"}), {}, [("read", "~nosuchuser/x", None)]),
+        (box("files.read", set={"path": "a\0b"}), {}, [("read", "a\0b", None)]),
+        (box("web.fetch", set={"url": "http://:80/"}), {}, [("net", "http://:80/", None)]),
+        (box("files.read", {"path": "input.n"}), {"n": 5}, [("read", None, None)]),
+        (box("files.read", {"path": "input.d"}), {"d": Document("/etc/hostname")}, [("read", None, None)]),
+        (
+            box("web.read", set={"url": " " * 30 + "https://evil.example/"}), {},
+            [("net", " " * 30 + "https://evil.example/", "--allow net=evil.example"), ("read", " " * 30 + "https://evil.example/", None)],
+        ),
+        (box("web.read", set={"url": "page.html"}), {}, [("read", "page.html", None)]),
+    ],
+)  # fmt: skip
+def test_whatever_stands_in_a_port_is_told(home, tmp_path, node, inputs, told):
+    types = {"n": given("number"), "d": given("document")}
+    checked = check(drawn({"a": node}, {name: types[name] for name in inputs}), installed_catalogue(home))
+    found = wishes(checked, inputs, Permissions(folder=tmp_path), DefaultModels())
+    assert [(one.word, one.scope, one.flag) for one in found] == told
 
 
 def test_what_an_input_names_is_told_and_what_a_node_makes_is_not(home):

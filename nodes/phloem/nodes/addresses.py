@@ -102,7 +102,11 @@ async def stamp(ctx: Context, inputs: Mapping[str, Any]) -> str | None:
     if url and not is_url(url):
         return await ctx.in_thread(ctx.files.digest, url) or None
     seconds = float(inputs.get("fresh_for") or 0)
-    return str(int(time.time() // seconds)) if seconds > 0 else None
+    if seconds <= 0:
+        return None
+    if url:
+        await ctx.http.permitted(url)
+    return str(int(time.time() // seconds))
 
 
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})

@@ -73,14 +73,21 @@ def write_exactly(path: Path, data: bytes, mode: Literal["replace", "append", "n
             return
         flags = os.O_WRONLY | os.O_CREAT | _NO_WAIT | (os.O_APPEND if mode == "append" else os.O_EXCL)
         handle = _open(folder, name, flags, path)
-        with os.fdopen(handle, "ab" if mode == "append" else "wb") as file:
-            _check_kind(os.fstat(handle))
-            file.write(data)
+        try:
+            with os.fdopen(handle, "ab" if mode == "append" else "wb") as file:
+                _check_kind(os.fstat(handle))
+                file.write(data)
+        except BaseException:
+            if mode == "new":
+                # Another attempt would find the half of it, and take it for somebody else's file.
+                _remove(folder, name if folder is not None else str(path))
+            raise
 
 
 def _replace(folder: int | None, name: str, data: bytes, path: Path) -> None:
     """Write beside the file, make it durable, and put it in its place."""
-    beside = f".{name[:60]}.{secrets.token_hex(8)}"
+    # 40 characters have at most 160 bytes, and a name 255.
+    beside = f".{name[:40]}.{secrets.token_hex(8)}"
     handle = _open(folder, beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path.with_name(beside))
     place, made = (name, beside) if folder is not None else (str(path), str(path.with_name(beside)))
     try:
@@ -97,11 +104,15 @@ def _replace(folder: int | None, name: str, data: bytes, path: Path) -> None:
                     os.chmod(handle if os.chmod in os.supports_fd else made, stat.S_IMODE(before.st_mode))  # noqa: PTH101
         os.replace(made, place, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        with suppress(OSError):
-            os.unlink(made, dir_fd=folder)
+        _remove(folder, made)
         raise
     if folder is not None:
         _make_durable(folder)
+
+
+def _remove(folder: int | None, name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _make_durable(folder: int) -> None:

@@ -10,7 +10,7 @@ from phloem.runtime.checked import CheckedNode, CheckedWorkflow
 from phloem.runtime.default_models import DefaultModels
 from phloem.runtime.errors import InputError, PermissionDenied, PermissionNeeded
 from phloem.runtime.grants import LOCAL_PROVIDERS, Permissions, host_of, is_url, names_server, provider_of
-from phloem.runtime.inside import UNKNOWN, inputs_inside
+from phloem.runtime.inside import inputs_inside
 from phloem.runtime.kinds import Need
 from phloem.runtime.plan import Plan
 from phloem.runtime.workflow import INPUT
@@ -50,7 +50,7 @@ def _wishes(
             continue
         path = inside + node.id
         for need in node.kind.needs:
-            for scope in _scopes(checked, node, need, inputs):
+            for scope in _scopes(node, need, inputs):
                 if need.word in ("model", "embedding") and need.port is not None:
                     yield _model_wish(path, need.word, scope, permissions, models)
                 else:
@@ -94,24 +94,26 @@ _VERBS = {
 }  # fmt: skip
 
 
-def _scopes(checked: CheckedWorkflow, node: CheckedNode, need: Need, inputs: Mapping[str, Any]) -> Iterator[str | None]:
+def _scopes(node: CheckedNode, need: Need, inputs: Mapping[str, Any]) -> Iterator[str | None]:
     """What the need is about, as far as it is written down or given."""
     if need.port is None:
         yield None if need.word in ("net", "read", "write") else ""
         return
-    for value in _values(checked, node, need.port, inputs):
-        if value is None:
-            yield None
-        elif need.word in ("model", "embedding"):
-            yield value
-        elif not value or (is_url(value) != (need.word == "net") and need.word in ("net", "read", "write")):
-            continue
-        else:
+    for value in _values(node, need.port, inputs):
+        if value is None or need.word in ("model", "embedding") or (value and _is_for(need.word, value)):
             yield value
 
 
-def _values(checked: CheckedWorkflow, node: CheckedNode, port: str, inputs: Mapping[str, Any]) -> Iterator[str | None]:
-    """The texts that reach a port, None for one that a node will make."""
+def _is_for(word: str, value: str) -> bool:
+    """False for the path in a port that takes a path or an address, if it is asked about the network, and so on."""
+    if word == "net":
+        # Nodes overlook the space around an address.
+        return is_url(value.strip())
+    return word not in ("read", "write") or not is_url(value)
+
+
+def _values(node: CheckedNode, port: str, inputs: Mapping[str, Any]) -> Iterator[str | None]:
+    """The texts that reach a port, None for one that only the run will tell."""
     joined = node.links.get(port, ())
     if not joined:
         yield from _texts(node.values.get(port))
@@ -128,10 +130,9 @@ def _texts(value: Any) -> Iterator[str | None]:
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one)
-    elif value is UNKNOWN:
-        yield None
-    elif value is None:
-        yield ""
+    else:
+        # A number or a document is a text too, for the port that it reaches.
+        yield "" if value is None else None
 
 
 def _model_wish(node: str, word: str, name: str | None, permissions: Permissions, models: DefaultModels) -> Wish:
@@ -172,4 +173,7 @@ def _wish(node: str, word: str, scope: str | None, permissions: Permissions) -> 
         denied = str(error.hint)
     except PermissionNeeded as error:
         flag = error.flags[0]
+    except InputError:
+        # No path and no address: the node will say what is wrong with it.
+        pass
     return Wish(node, word, scope, flag, denied)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final
 
 from phloem.runtime.egress import Egress, bare_url
 from phloem.runtime.errors import PermissionNeeded, PhloemError
@@ -139,7 +141,17 @@ def _loopback(host: str) -> list[str]:
 
 
 async def _resolved(host: str, port: int) -> list[str]:
-    found: Iterable[tuple[object, ...]] = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    )
-    return list(dict.fromkeys(str(one[4][0]) for one in found))[:ENOUGH_ADDRESSES]  # type: ignore[index]
+    looked_up: Future[list[Any]] = Future()
+
+    def look_up() -> None:
+        looked_up.set_running_or_notify_cancel()
+        try:
+            looked_up.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException as error:
+            looked_up.set_exception(error)
+
+    # Not the loop's own threads, which are few: a name server that does not answer would hold up the others, and the
+    # end of the program.
+    threading.Thread(target=look_up, name="phloem look-up", daemon=True).start()
+    found = await asyncio.wrap_future(looked_up)
+    return list(dict.fromkeys(str(one[4][0]) for one in found))[:ENOUGH_ADDRESSES]

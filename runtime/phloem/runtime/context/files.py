@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -45,8 +46,12 @@ class Files:
         return data
 
     def list(self, folder: str, pattern: str = "*") -> list[str]:
-        """The files below `folder` whose path in it matches the glob `pattern`, sorted, as absolute paths."""
-        if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        """The files below `folder` whose path in it matches the glob `pattern`, sorted, as absolute paths.
+
+        What may not be read is not among them. InputError if there is no such folder, or `pattern` leads out of it;
+        ValueError for one that is none.
+        """
+        if not pattern or Path(pattern).anchor or ".." in Path(pattern).parts:
             raise InputError(
                 f"{pattern[:200]!r} is not a pattern for the files in a folder", hint="Write *.txt or **/*.md"
             )
@@ -57,13 +62,17 @@ class Files:
 
     def _list(self, folder: str, pattern: str) -> Found:
         real = self._readable(folder)
-        if not real.is_dir():
-            raise InputError(f"{folder} is not a folder")
-        found = []
-        for one in real.glob(pattern):
-            inside = one.is_file() and one.resolve().is_relative_to(real)
-            if inside:
-                found.append(str(one))
+        may_read = self.context.scope.permissions.may_read
+        try:
+            if not real.is_dir():
+                raise InputError(f"{folder} is not a folder")
+            found = []
+            for one in real.glob(pattern):
+                place = Path(os.path.realpath(one))
+                if place.is_relative_to(real) and may_read(place) and place.is_file():
+                    found.append(str(one))
+        except OSError as error:
+            raise InputError(f"cannot list {folder}: {_reason(error)}") from error
         return sorted(found)
 
     def write(self, path: str, data: bytes, *, mode: Literal["replace", "append", "new"] = "replace") -> str:

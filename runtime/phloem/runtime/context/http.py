@@ -47,8 +47,15 @@ class Http:
             NodeGate(self.context), method, url, headers=headers or {}, body=body, timeout=timeout, limit=limit
         )
 
+    async def permitted(self, url: str) -> None:
+        """Return if the server of `url` may be asked, which is found out first if it can be; else PermissionNeeded.
+
+        For a `stamp`: what was fetched with a grant is not for a run without one, though it lies in the cache.
+        """
+        await self.context.permitted(lambda: self.context.scope.permissions.net(url))
+
     async def _outside(self, url: str) -> HttpService:
         """The service, if the address may be asked."""
-        await self.context.permitted(lambda: self.context.scope.permissions.net(url))
+        await self.permitted(url)
         service: HttpService = self.context.scope.services.get("http")
         return service

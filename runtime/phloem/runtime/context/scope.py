@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phloem.runtime.asking import Asking
+from phloem.runtime.asking import GrantAsking
 from phloem.runtime.budget import Budget
 from phloem.runtime.egress import Egress
 from phloem.runtime.errors import ServiceError
@@ -94,7 +94,7 @@ class Scope:
     answers: Answers | None = None
     on_written: Callable[[Path], None] | None = None
     people: People | None = None
-    asking: Asking | None = None
+    asking: GrantAsking | None = None
     on_egress: Callable[[Egress], None] | None = None
     cluster: Cluster | None = None
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from phloem.runtime.errors import ConfigError
-from phloem.runtime.grants.hosts import LONGEST_NAME, host_of, is_url
+from phloem.runtime.grants.hosts import LONGEST_NAME, host_of, is_url, literal, without_port
 from phloem.runtime.words import nearest
 
 __all__ = ["WORDS", "Grant"]
 
 WORDS: Final = ("net", "read", "write", "model", "spend", "secret", "browser", "run")
-
-_NETWORK: Final = re.compile(r"\[?[0-9a-fA-F.:]+\]?/\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +50,12 @@ class Grant:
 
     def covers_host(self, name: str, port: int | str = "") -> bool:
         """True for a grant for this host, given in the form in which hosts are compared, and this port."""
-        return self.word == "net" and (
-            self.scope in (name, f"{name}:{port}", "*")
-            or (self.scope.startswith("*.") and name.endswith(self.scope[1:]))
-        )
+        if self.word != "net":
+            return False
+        own = without_port(self.scope)
+        if self.scope not in (own, f"{own}:{port}"):
+            return False
+        return own in (name, "*") or (own.startswith("*.") and name.endswith(own[1:]))
 
     def __str__(self) -> str:
         return f"{self.word}={self.scope}" if self.scope else self.word
@@ -64,12 +63,15 @@ class Grant:
 
 def _host(scope: str, place: str) -> str:
     """The host and port that are meant, in the form in which hosts are compared."""
-    if _NETWORK.fullmatch(scope):
+    address, slash, rest = scope.partition("/")
+    if slash and rest and literal(address) is not None:
         raise ConfigError(f"{place}: a whole network cannot be allowed", hint="Name each of its hosts.")
-    bare = scope.count(":") > 1 and "[" not in scope
+    bare = scope.count(":") > 1 and "[" not in scope and not is_url(scope)
     host = host_of(scope if is_url(scope) else f"//[{scope}]" if bare else f"//{scope}")
     if not host or len(host) > LONGEST_NAME + 6:
         raise ConfigError(f"{place}: there is no host in it", hint="Write net=example.org")
+    if "*" in without_port(host).removeprefix("*.") and without_port(host) != "*":
+        raise ConfigError(f"{place}: a * stands for all that is below a name", hint="Write net=*.example.org, or net=*")
     return host
 
 

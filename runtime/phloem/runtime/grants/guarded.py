@@ -20,6 +20,8 @@ KEY_FILES: Final = frozenset(
 )  # fmt: skip
 KEY_BEGINNINGS: Final = (".env.", "id_rsa", "id_dsa", "id_ed25519", "id_ecdsa")
 KEY_ENDINGS: Final = (".kdbx", ".p12", ".pfx", ".jks", ".keystore")
+RUNNING_PROGRAMS: Final = ["/", "proc"]
+"""Where Linux shows the memory of programs, and their environment, in which keys are handed to them."""
 
 MOST_LINKS: Final = 40
 """As many as Linux follows in one path."""
@@ -27,14 +29,28 @@ MOST_LINKS: Final = 40
 
 def is_guarded(real: Path, home: Path | None) -> bool:
     """True for what only an exact grant opens. `home` is the program's own."""
-    name = real.name.lower()
+    parts = [_folded(part) for part in real.parts]
+    around = [_folded(part) for part in home.parts] if home is not None else []
+    name = parts[-1] if parts else ""
     return (
-        not KEY_FOLDERS.isdisjoint(part.lower() for part in real.parts)
+        not KEY_FOLDERS.isdisjoint(parts)
         or name in KEY_FILES
         or name.startswith(KEY_BEGINNINGS)
         or name.endswith(KEY_ENDINGS)
-        or (home is not None and real.is_relative_to(home))
+        or parts[:2] == RUNNING_PROGRAMS
+        or bool(around and parts[: len(around)] == around)
     )
+
+
+def _folded(part: str) -> str:
+    """A name in the form that all names have under which some system opens the same file: macOS takes `.ENV`, and
+    `.\u017fsh` with a long s, for what they look like, and on Windows a stream of a file stands behind a colon."""
+    if not part.isascii():
+        import unicodedata
+
+        plain = unicodedata.normalize("NFKC", part)
+        part = "".join(one for one in plain if unicodedata.category(one) != "Cf").casefold()
+    return part.partition(":")[0].lower()
 
 
 def followed(path: Path) -> Path:

@@ -18,7 +18,9 @@ __all__ = [
     "is_url",
     "literal",
     "may_be_public",
+    "meant",
     "normal",
+    "usual_port",
     "without_port",
 ]
 
@@ -47,9 +49,16 @@ def host_of(url: str) -> str:
     return f"{host}:{port}" if host and port else host
 
 
+def usual_port(url: str) -> str:
+    """The port of a URL in which none is written; empty for one that is not of the web."""
+    return {"http": "80", "https": "443"}.get(url.partition(":")[0].lower(), "")
+
+
 def normal(name: str) -> str:
-    """A host in the form in which hosts are compared."""
+    """A host, or `*.` before one, in the form in which hosts are compared."""
     name = name.lower().removesuffix(".")
+    if name.startswith("*."):
+        return f"*.{normal(name[2:])}"
     if ":" in name:
         return f"[{name.strip('[]')}]"
     return name if name.isascii() else _in_ascii(name)
@@ -96,14 +105,26 @@ def _ends_in_a_number(host: str) -> bool:
 
 
 def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that `host` is, written as such; the IPv4 one that it carries inside, if it does. None for a name."""
+    """The address that `host` is, written as such. None for a name."""
     import ipaddress
 
     try:
-        ip = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
-    return _inside(ip) or ip
+
+
+def meant(host: str) -> set[IPv4Address | IPv6Address]:
+    """Every address that is reached under an address: itself, the IPv4 one that it carries inside, and this machine
+    for 0.0.0.0. None for a name."""
+    import ipaddress
+
+    ip = literal(host)
+    if ip is None:
+        return set()
+    found = {ip, _inside(ip) or ip}
+    # Systems connect to themselves there.
+    return found | {ipaddress.ip_address("127.0.0.1" if one.version == 4 else "::1") for one in found if not int(one)}
 
 
 def is_loopback_name(host: str) -> bool:
@@ -112,9 +133,10 @@ def is_loopback_name(host: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """True for an address of this machine's own, such as `127.0.0.1`."""
+    """True for an address of this machine's own, such as `127.0.0.1`. What a gateway elsewhere would have to turn into
+    one (`64:ff9b::127.0.0.1`) is none."""
     ip = literal(address)
-    return ip is not None and ip.is_loopback
+    return ip is not None and (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 def is_public_literal(host: str) -> bool:
@@ -123,7 +145,7 @@ def is_public_literal(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """True for an address of the open internet, and for one that carries such an address inside."""
+    """True for an address of the open internet; of one that carries another inside, if both are."""
     import ipaddress
 
     ip = ipaddress.ip_address(address.partition("%")[0])

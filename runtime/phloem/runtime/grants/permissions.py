@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from phloem.runtime.errors import InputError, PermissionDenied, PermissionNeeded
 from phloem.runtime.grants import hosts
@@ -64,7 +64,9 @@ class Permissions:
         return other
 
     def require(self, word: str, scope: str = "") -> None:
-        """PermissionNeeded unless exactly this was granted."""
+        """PermissionNeeded unless exactly this was granted; InputError for a scope that would be a grant of all."""
+        if scope == "*":
+            raise InputError(f"the workflow wants to {_MAY_NOT[word].removeprefix('may not ')} *, which is no name")
         what = f"{_MAY_NOT[word]} {scope}".rstrip()
         for denial in self.denials:
             if denial.of_name(word, scope):
@@ -107,14 +109,22 @@ class Permissions:
             hint = "A key belongs in an environment variable or the system's keyring."
             raise InputError("the model's address holds a password", hint=hint)
         self.net(url)
-        name = hosts.without_port(host)
-        if not hosts.may_be_public(name) and not self._names(host, name):
+        name, port = _name_and_port(url, host)
+        if not hosts.may_be_public(name) and not self._names(name, port):
             raise _missing(f"may not connect to {host}: it is not on the open internet", "net", host)
 
     # Files
 
     def path(self, path: str) -> Path:
-        """`path` made absolute, with every link in it followed; InputError if no file could be called that."""
+        """`path` made absolute, with every link in it followed; InputError if no file could be called that, or if on
+        Windows it is on a machine that nobody named, which already looking for it would connect to."""
+        if os.name == "nt":
+            named = [str(self.base), *(one.scope for one in self.grants if one.word in ("read", "write"))]
+            if _names_a_share(path, named):
+                raise InputError(f"{path[:200]!r} is on another machine", hint="Name the share, with --allow read=…")
+        return self._followed(path)
+
+    def _followed(self, path: str) -> Path:
         try:
             return followed((self.base or Path.cwd()) / Path(path).expanduser())
         except (ValueError, RuntimeError, OSError) as error:
@@ -128,6 +138,11 @@ class Permissions:
             raise _missing(f"may not read {path}", "read", _shown(real))
         return real
 
+    def may_read(self, real: Path) -> bool:
+        """True for a path without links that may be read."""
+        denied = any(denial.of_path("read", real) for denial in self.denials)
+        return not denied and self._granted("read", real, free=self._is_beside(real))
+
     def write(self, path: str) -> Path:
         """The file to open, if it may be written."""
         real = self.path(path)
@@ -138,7 +153,7 @@ class Permissions:
 
     def _undenied_path(self, path: str) -> Path:
         """A path that the user named: nothing but a denial is stronger."""
-        real = self.path(path)
+        real = self._followed(path)
         self._undenied("read", real, f"may not read {path}")
         return real
 
@@ -167,18 +182,20 @@ class Permissions:
     # The network
 
     def net(self, url: str) -> None:
-        """PermissionNeeded unless the host of `url` may be spoken to."""
+        """PermissionNeeded unless the host of `url` may be spoken to; InputError if it has none."""
         host = hosts.host_of(url)
-        name = hosts.without_port(host)
-        self._reachable(name, host.removeprefix(f"{name}:") if host != name else "", "")
-        if not self._host_granted(host, name):
+        if not host:
+            raise InputError("the web address has no host", hint="It looks like https://example.org/page.")
+        name, port = _name_and_port(url, host)
+        self._reachable(name, port, "", host)
+        if not self._host_granted(name, port):
             raise _missing(f"may not connect to {host}", "net", host)
 
     def lookup(self, host: str, port: int, *, vouched: bool = False) -> None:
         """PermissionNeeded unless the name `host` may be looked up: that alone already tells somebody something."""
         name = hosts.normal(host)
-        self._reachable(name, port, "")
-        if not vouched and not self._host_granted(f"{name}:{port}", name):
+        self._reachable(name, port, "", f"{name}:{port}")
+        if not vouched and not self._host_granted(name, port):
             raise _missing(f"may not connect to {name}", "net", name)
 
     def connect(self, host: str, port: int, address: str, *, vouched: bool = False) -> None:
@@ -189,21 +206,23 @@ class Permissions:
         of a provider whose use is allowed: then only what is denied, or offline, is refused.
         """
         name = hosts.normal(host)
-        self._reachable(name, port, address)
+        self._reachable(name, port, address, f"{name}:{port}")
         if vouched:
             return
-        if not self._host_granted(f"{name}:{port}", name):
+        if not self._host_granted(name, port):
             raise _missing(f"may not connect to {name}", "net", name)
         if hosts.is_public(address):
             return
         exact = hosts.normal(address)
         names = [exact] if hosts.is_public_name(name) else [name, exact]
-        if not any(self._names(f"{one}:{port}", one) for one in names):
+        if not any(self._names(one, port) for one in names):
             raise _missing(f"may not connect to {name}: it is the private address {address}", "net", names[0])
 
-    def _reachable(self, name: str, port: int | str, address: str) -> None:
-        """PermissionDenied for what is denied, and for all but named servers of this machine when it is offline."""
-        host = f"{name}:{port}" if port else name
+    def _reachable(self, name: str, port: int | str, address: str, host: str) -> None:
+        """PermissionDenied for what is denied, and for all but named servers of this machine when it is offline.
+        `host` is the name as errors tell it. InputError for one that would be a grant of many."""
+        if "*" in name:
+            raise InputError(f"{host} is not the name of a host", hint="It looks like https://example.org/page.")
         for denial in self.denials:
             if denial.of_host(name, port, address):
                 raise denial.refusal(f"may not connect to {host}")
@@ -212,10 +231,7 @@ class Permissions:
         near = hosts.is_loopback_name(name) and (not address or hosts.is_loopback(address))
         if not near:
             raise self._is_offline(f"may not connect to {host}")
-        if not self._names(host, name):
-            # A port that is not written may still be named; `connect` knows it.
-            if not port and any(one.word == "net" and one.scope.startswith(f"{name}:") for one in self.grants):
-                return
+        if not self._names(name, port):
             raise _missing(f"may not connect to {host}: offline, a server on this machine has to be named", "net", host)
 
     def _is_offline(self, what: str) -> PermissionDenied:
@@ -224,15 +240,14 @@ class Permissions:
             hint=f"{self.offline} wants no connection; only servers of this machine may be named, by --allow net=HOST.",
         )
 
-    def _names(self, host: str, name: str) -> bool:
+    def _names(self, name: str, port: int | str) -> bool:
         """True if a grant names exactly this host, or this host and port."""
-        return not self.grants.isdisjoint({Grant("net", host), Grant("net", name)})
+        return not self.grants.isdisjoint({Grant("net", name), Grant("net", f"{name}:{port}")})
 
     def _names_loopback(self) -> bool:
         return any(one.word == "net" and hosts.is_loopback_name(hosts.without_port(one.scope)) for one in self.grants)
 
-    def _host_granted(self, host: str, name: str) -> bool:
-        port = host.removeprefix(f"{name}:") if host != name else ""
+    def _host_granted(self, name: str, port: int | str) -> bool:
         return any(grant.covers_host(name, port) for grant in self.grants)
 
 
@@ -241,6 +256,18 @@ _MAY_NOT = {
     "browser": "may not open a browser", "run": "may not start", "net": "may not connect to",
     "read": "may not read", "write": "may not write",
 }  # fmt: skip
+
+
+def _name_and_port(url: str, host: str) -> tuple[str, str]:
+    """The name in `host`, which is that of `url`, and the port that is meant."""
+    name = hosts.without_port(host)
+    return name, host.removeprefix(f"{name}:") if host != name else hosts.usual_port(url)
+
+
+def _names_a_share(path: str, named: Iterable[str]) -> bool:
+    """True for a path of Windows on a share (`\\\\machine\\share`), or for a device, that none of the others is on."""
+    drive = PureWindowsPath(path).drive.lower()
+    return drive.startswith("\\\\") and drive not in (PureWindowsPath(one).drive.lower() for one in named)
 
 
 def _missing(what: str, word: str, scope: str) -> PermissionNeeded:
@@ -252,8 +279,10 @@ def _missing(what: str, word: str, scope: str) -> PermissionNeeded:
 
 
 def _shown(real: Path) -> str:
-    """A path as the user would type it: relative to the current folder where it lies below it."""
+    """A path as the user would type it: relative to the current folder where it lies below it, unless it would mean
+    something else there, as a file called `*` does."""
     try:
-        return str(real.relative_to(Path.cwd()))
+        near = str(real.relative_to(Path.cwd()))
     except ValueError:
         return str(real)
+    return str(real) if near == "*" or near.startswith("~") else near

@@ -72,7 +72,7 @@ class Remembered:
             old = known[digest].grants if digest in known else ()
             known[digest] = Memory(digest, title, file, time.time(), tuple(dict.fromkeys([*old, *grants])))
             newest = sorted(known, key=lambda one: -known[one].at)[:MOST]
-            return {one: known[one] for one in known if one in newest}
+            return {one: known[one] for one in newest}
 
         self._change(added)
 
@@ -103,7 +103,7 @@ class Remembered:
         """What the file has. `strictly`: ConfigError for one that must not be written over."""
         try:
             with self.path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                about = os.fstat(file.fileno())
                 data = file.read(LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return {}
@@ -112,9 +112,10 @@ class Remembered:
                 raise
             _tell(f"cannot read {self.path}: {(error.strerror or str(error)).lower()}; nothing in it counts")
             return {}
-        if os.name == "posix" and mode & 0o022:
+        if _is_of_others(about):
             problem = (
-                f"{self.path} does not count, since others may write to it; look at it, then: chmod 600 {self.path}"
+                f"{self.path} does not count, since others may write to it; look at it, make it yours, and then: "
+                f"chmod 600 {self.path}"
             )
             if strictly:
                 raise ConfigError(problem)
@@ -138,6 +139,13 @@ class Remembered:
         _tell(
             f"{self.path} is damaged ({str(error)[:100]}): it is now {aside.name}, and what it allowed is asked again"
         )
+
+
+def _is_of_others(about: os.stat_result) -> bool:
+    """True for a file that another user may have written, where the system tells."""
+    if sys.platform == "win32":
+        return False
+    return bool(about.st_mode & 0o022) or about.st_uid not in (os.geteuid(), 0)
 
 
 class _Newer(Exception):

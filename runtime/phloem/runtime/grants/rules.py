@@ -11,13 +11,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from phloem.runtime.errors import ConfigError, PermissionDenied
 from phloem.runtime.grants import hosts
 from phloem.runtime.grants.grant import Grant
 from phloem.runtime.grants.models import provider_of
 from phloem.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 __all__ = ["Denial", "Rules"]
 
@@ -40,6 +43,9 @@ class Denial:
         word, _, scope = text.partition("=")
         if word == "net" and _network(scope) is not None:
             return cls(word, scope, place)
+        address, _, rest = scope.partition("/")
+        if word == "net" and rest and hosts.literal(address) is not None:
+            raise ConfigError(f"{place}: deny {text}: not a network", hint="It looks like net=10.0.0.0/8")
         grant = Grant.parse(text, f"{place}: deny")
         return cls(grant.word, grant.scope, place)
 
@@ -87,32 +93,35 @@ class Denial:
             return False
         if self.scope == "*":
             return True
+        ips = hosts.meant(name) | hosts.meant(address)
         network = _network(self.scope)
-        ips = [ip for ip in map(hosts.literal, (name, address)) if ip is not None]
         if network is not None:
             return any(ip in network for ip in ips)
         denied = hosts.without_port(self.scope)
-        if denied != self.scope and str(port) != self.scope.removeprefix(f"{denied}:"):
+        if self.scope not in (denied, f"{denied}:{port}"):
             return False
         if denied.startswith("*."):
             return name == denied[2:] or name.endswith(denied[1:])
-        return name == denied or hosts.literal(denied) in ips or (denied == "localhost" and _any_loopback(ips))
+        return (
+            denied in (name, "*")
+            or not ips.isdisjoint(hosts.meant(denied))
+            or (denied == "localhost" and any(ip.is_loopback for ip in ips))
+        )
 
 
-def _any_loopback(ips: list[Any]) -> bool:
-    return any(ip.is_loopback for ip in ips)
-
-
-def _network(scope: str) -> Any:
+def _network(scope: str) -> IPv4Network | IPv6Network | None:
     """The network that is written as `10.0.0.0/8`; None if it is none."""
     if "/" not in scope or "://" in scope:
         return None
     import ipaddress
 
     try:
-        return ipaddress.ip_network(scope, strict=False)
+        found = ipaddress.ip_network(scope, strict=False)
     except ValueError:
         return None
+    inner = getattr(found.network_address, "ipv4_mapped", None)
+    # `::ffff:10.0.0.0/104` is 10.0.0.0/8.
+    return ipaddress.ip_network((inner, found.prefixlen - 96)) if inner and found.prefixlen >= 96 else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -63,9 +64,11 @@ def _shown_host(host: str) -> str:
 
 
 def remark_on(word: str, scope: str, home: Path | None) -> str:
-    """What to say besides of something that is guarded; empty for what is not."""
-    if word in ("read", "write") and scope != "*" and is_guarded(Path(scope), home):
-        return "keys or other secrets are kept there"
+    """What to say besides of something that is guarded, or more than it looks like; empty for what is neither."""
+    if word in ("read", "write") and scope != "*":
+        if is_guarded(Path(scope), home):
+            return "keys or other secrets are kept there"
+        return "a folder, with all that is below it" if os.path.isdir(scope) else ""  # noqa: PTH112
     if word == "net" and scope != "*":
         name = without_port(scope)
         if not name.startswith("*.") and not is_public_literal(name) and not is_public_name(name):

@@ -94,15 +94,15 @@ class Ledger:
     @contextmanager
     def changing(self, name: str) -> Iterator[None]:
         """Around a change: nobody else writes meanwhile, and if it is not finished the state is another anyway."""
-        self._connection.execute("UPDATE collections SET pending = ? WHERE name = ?", (secrets.token_hex(16), name))
-        self._connection.execute("BEGIN IMMEDIATE")
+        while not self._begun(name, secrets.token_hex(16)):
+            pass
         try:
             yield
+            self._connection.execute("UPDATE collections SET pending = NULL WHERE name = ?", (name,))
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
-        self._connection.execute("UPDATE collections SET pending = NULL WHERE name = ?", (name,))
-        self._connection.execute("COMMIT")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -111,6 +111,22 @@ class Ledger:
         try:
             yield
         finally:
+            self._roll_back()
+
+    def _begun(self, name: str, mark: str) -> bool:
+        """Whether a change has begun, with its mark on the disk: not if another process, whose change came in between,
+        has wiped that out."""
+        self._connection.execute("UPDATE collections SET pending = ? WHERE name = ?", (mark, name))
+        self._connection.execute("BEGIN IMMEDIATE")
+        row = self._connection.execute("SELECT pending FROM collections WHERE name = ?", (name,)).fetchone()
+        if row is None or row[0] == mark:
+            return True
+        self._roll_back()
+        return False
+
+    def _roll_back(self) -> None:
+        """Undo the transaction, if SQLite has not done so itself, as it does on a full disk."""
+        if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
     def create(self, name: str, model: str, width: int) -> None:

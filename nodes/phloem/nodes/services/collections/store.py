@@ -240,8 +240,10 @@ def _opened(folder: Path) -> Any:
         import chromadb
         from chromadb.config import Settings
 
-        # Without _env_file=None it would take its settings from any .env file in the current folder.
-        settings = Settings(_env_file=None, anonymized_telemetry=False)  # type: ignore[call-arg, unused-ignore]
+        # What is not handed in it takes from the environment, and from any .env file in the current folder: where its
+        # server is, and where it sends the traces of what it does.
+        own = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
+        settings = Settings(**{**own, "_env_file": None, "anonymized_telemetry": False})
         return chromadb.PersistentClient(str(folder), settings=settings)
     except Exception as error:
         raise ServiceError(
