@@ -55,6 +55,12 @@ def test_an_answer_has_the_type_that_was_asked_for(engine, type, answer):
     assert played.outputs == {"answer": answer}
 
 
+@pytest.mark.parametrize(("type", "default", "given"), [("text", 3, "3"), ("number", 2.5, 2.5), ("json", [1], [1])])
+def test_a_default_has_the_type_that_was_asked_for_too(engine, type, default, given):
+    settings = {"about": "Which?", "type": type, "timeout": "0s", "default": default}
+    assert asked(engine, "human.ask", settings, None, "answer").outputs == {"answer": given}
+
+
 def test_an_answer_of_another_type_fails_the_node(engine):
     played = asked(engine, "human.ask", {"about": "Which?", "type": "number"}, "blue", "answer")
     assert type(played.result.failures["n"]).__name__ == "InputError"
@@ -79,6 +85,7 @@ def test_a_choice_is_one_of_those_there_are(engine):
         ("human.choose", {"about": "?", "choices": ["a"], "default": "b"}, "none of the choices"),
         ("human.ask", {"about": "?", "timeout": "soon"}, "not a length of time"),
         ("human.ask", {"about": "?", "timeout": "0s"}, "nobody answered in time"),
+        ("human.ask", {"about": "?", "type": "number", "default": "blue"}, "default: expected number, got text"),
         ("human.approve", {"about": "?", "timeout": "0s", "default": "fail"}, "nobody answered in time"),
     ],
 )

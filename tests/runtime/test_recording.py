@@ -13,10 +13,20 @@ from typing import Any
 import pytest
 from phloem.runtime.codec import pack
 from phloem.runtime.context import Context
-from phloem.runtime.errors import InputError, LimitReached, NodeTimeout, NotRecorded, PermissionNeeded, ServiceError
+from phloem.runtime.errors import (
+    ConfigError,
+    InputError,
+    LimitReached,
+    NodeTimeout,
+    NotRecorded,
+    PermissionNeeded,
+    ServiceError,
+)
 from phloem.runtime.home import Home
 from phloem.runtime.journal import Journal
-from phloem.runtime.recording import Head, LogKeeper, recording_of
+from phloem.runtime.recording import Head, LogKeeper, Recording, recording_of
+from phloem.runtime.recording.recording import Place
+from phloem.runtime.recording.safe import safe_answer_headers, safe_url
 from phloem.runtime.services import Chance, Ending, HttpAnswer, Meter, ModelInfo, Request, Tool
 from phloem.runtime.values import Blob, Collection, Hit, Message, ToolCall
 from phloem.runtime.workflow import Limit
@@ -168,9 +178,27 @@ def test_what_was_recorded_survives_the_record_of_runs(outside: Outside, home: H
     ]
 
 
-def test_a_run_that_was_not_recorded_cannot_be_replayed(home: Home) -> None:
-    from phloem.runtime.errors import ConfigError
+def test_what_a_broken_replay_did_not_come_to_stays_with_its_run_while_that_is_open(
+    outside: Outside, home: Home
+) -> None:
+    ctx, kept = both(outside)
+    asyncio.run(everything(ctx))
+    journal = Journal(home.journal)
+    log = begun(journal)
+    replay = context_of({}, old=kept.recording, asks=True)
+    answers = replay.scope.answers
+    assert answers is not None
+    answers.keep_with(LogKeeper(log, Head()))
+    asyncio.run(replay.models.count("How long?"))
+    answers.keep_rest("failed")
+    ended(log)
+    answers.close("failed")
+    recording = recording_of(journal.run())
+    journal.close()
+    assert sum(1 for _ in recording.exchanges()) == len(kept.kept)
 
+
+def test_a_run_that_was_not_recorded_cannot_be_replayed(home: Home) -> None:
     journal = Journal(home.journal)
     ended(begun(journal))
     with pytest.raises(ConfigError, match="was not recorded"):
@@ -219,6 +247,23 @@ def test_facts_are_asked_once_and_hold_as_often_as_a_node_asks(outside: Outside)
     asyncio.run(ask(ctx, 3))
     assert kept.calls == ["count"]
     assert asyncio.run(ask(again(kept), 9)) == [1] * 9
+
+
+def test_a_fact_that_could_not_be_had_at_first_is_had_later_again(outside: Outside) -> None:
+    ctx, kept = both(outside)
+
+    async def ask(ctx: Context) -> list[Any]:
+        found: list[Any] = []
+        for error in (ServiceError("busy", retryable=True), None, None):
+            outside.error = error
+            try:
+                found.append(await ctx.models.count("How long?"))
+            except ServiceError as failed:
+                found.append(failed.message)
+        return found
+
+    asyncio.run(ask(ctx))
+    assert asyncio.run(ask(again(kept))) == ["busy", 2, 2]
 
 
 @pytest.mark.parametrize("kind", [ServiceError, InputError])
@@ -338,14 +383,14 @@ def test_only_what_is_new_is_asked_and_all_of_it_is_kept(outside: Outside) -> No
 def test_what_a_broken_replay_did_not_come_to_stays_in_the_recording(outside: Outside) -> None:
     ctx, kept = both(outside)
     asyncio.run(everything(ctx))
-    for status, whole in (("done", False), ("failed", True)):
+    for status, whole in (("done", False), ("failed", True), ("waiting", True)):
         new = InMemory()
         ctx = context_of({}, new, old=kept.recording, asks=True)
         asyncio.run(ctx.models.count("How long?"))
         assert ctx.scope.answers is not None
         ctx.scope.answers.close(status)
         assert (len(new.kept) == len(kept.kept)) is whole
-        assert new.finished
+        assert new.finished is (status != "waiting"), "what is still to be answered is missing"
 
 
 # ---- Saying what differs
@@ -402,6 +447,25 @@ def test_a_node_of_another_name_is_told_where_its_answer_is(outside: Outside) ->
     assert str(found.value.hint).startswith("node asked exactly this.")
     with pytest.raises(NotRecorded, match="Was it called node then"):
         asyncio.run(again(kept, node="node2").models.embed(["y"]))
+    # The seed of a node is made of its name.
+    asyncio.run(ctx.models.structured("x", choices=["a"], seed=1))
+    with pytest.raises(NotRecorded, match="Was that the node's name"):
+        asyncio.run(again(kept, node="other").models.structured("x", choices=["a"], seed=2))
+
+
+def test_an_answer_whose_file_has_gone_is_asked_again_or_told(outside: Outside) -> None:
+    def gone() -> Any:
+        raise ConfigError("an answer that the run test recorded can no longer be read: its file has gone")
+
+    ctx, kept = both(outside)
+    asyncio.run(ctx.models.embed(["x"]))
+    ((exchange, key, _),) = kept.kept
+    recording = Recording(Place("run", "test"), Head())
+    recording.add(exchange.node, exchange.call, key, gone)
+    with pytest.raises(NotRecorded, match="its file has gone"):
+        asyncio.run(context_of({}, old=recording).models.embed(["x"]))
+    with_new = context_of({"models": outside}, old=recording, asks=True)
+    assert asyncio.run(with_new.models.embed(["x"])) == [[2.0, 0.1]]
 
 
 # ---- Time and chance
@@ -439,13 +503,13 @@ def test_a_replay_waits_for_nothing(outside: Outside) -> None:
 def test_no_key_is_recorded_and_a_replay_needs_none(outside: Outside) -> None:
     ctx, kept = both(outside)
     headers = {"Authorization": "Bearer sk-1234", "X-Api-Key": "sk-1234", "Cookie": "a=sk-1234", "Accept": "text/html"}
-    url = "https://me:sk-1234@example.org/a?q=loom&api_key=sk-1234&Signature=sk-1234"
+    url = "https://me:sk-1234@example.org/a?q=loom&api_key=sk-1234&Signature=sk-1234#access_token=sk-1234"
     first = asyncio.run(ctx.http.request(url, headers=headers))
     assert first.url.startswith(url)
     kept_text = repr([exchange.data for exchange, _, _ in kept.kept])
     assert "sk-1234" not in kept_text
     assert "q=loom" in kept_text and "text/html" in kept_text
-    other = "https://example.org/a?q=loom&api_key=another&Signature="
+    other = "https://example.org/a?q=loom&api_key=another&Signature=#access_token=another"
     replayed = asyncio.run(again(kept).http.request(other, headers={"accept": "text/html"}))
     assert replayed.body == first.body
     with pytest.raises(NotRecorded, match="url was"):
@@ -582,3 +646,9 @@ def test_a_question_is_the_same_for_numbers_that_are(outside: Outside) -> None:
     asyncio.run(ctx.models.structured("x", choices=["a"], temperature=0))
     assert asyncio.run(again(kept).models.structured("x", choices=["a"], temperature=0.0))["number"] == 1
     assert pack(1) != pack(1.0)
+
+
+def test_addresses_in_headers_and_broken_ones_show_no_key_either() -> None:
+    headers = {"location": "/made?token=sk-1234", "x-api-key": "sk-1234", "date": "today"}
+    assert safe_answer_headers(headers) == {"location": "/made?token=%E2%80%A6", "x-api-key": "…", "date": "today"}
+    assert safe_url("https://me:sk-1234@[broken/a?key=sk-1234#sk-1234") == "https://[broken/a"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from phloem.runtime.codec import UnstorableValue, pack
+from phloem.runtime.codec import UnstorableValue, pack, unpack
 from phloem.runtime.errors import ConfigError, JournalError, ServiceError
 from phloem.runtime.recording import Exchange, FileKeeper, Given, Head, read_recording
 from phloem.runtime.recording.plain import as_question, from_plain, key_of, plain
@@ -48,7 +48,8 @@ def test_every_value_comes_back_as_it_was(value: Any) -> None:
         data = plain(value)
     except UnstorableValue:
         pytest.fail("it could be packed")
-    assert pack(from_plain(json.loads(json.dumps(data)))) == pack(value)
+    # By what is shown of it: there are several NaN.
+    assert repr(from_plain(json.loads(json.dumps(data)))) == repr(unpack(pack(value)))
 
 
 @pytest.mark.slow
@@ -107,7 +108,7 @@ def test_a_person_may_change_it(path: Path) -> None:
     assert found is not None and found.said == ["no"]
 
 
-LINE = '{"node": "a", "call": "answer", "asked": {"prompt": "x"}, "gave": 1}'
+LINE = '{"node": "a", "call": "answer", "asked": {"model": "m", "prompt": "x"}, "gave": 1}'
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,10 @@ LINE = '{"node": "a", "call": "answer", "asked": {"prompt": "x"}, "gave": 1}'
         (LINE.replace("1}", "NaN}"), "not JSON: NaN"),
         (LINE.replace("1}", "1" * 5000 + "}"), "integer string conversion"),
         (LINE.replace("1}", "[" * 5000 + "]" * 5000 + "}"), "nested"),
+        (LINE.replace('"x"', "[" * 700 + "]" * 700).replace("1}", "null}"), "nested too deeply"),
+        (LINE, "cannot be the answer to 'answer'"),
+        (LINE.replace("1}", '{"finish": "stopp"}}'), "cannot be the answer to 'answer'"),
+        (LINE.replace("1}", '{"chances": [["a", -1, [["b"]]]]}}'), "cannot be the answer to 'answer'"),
         (LINE.replace("1}", '1, "said": [{"spent": {"money": -1}}]}'), "that no model says"),
         (LINE.replace("1}", '1, "said": [{"spent": {"read": 1.5}}]}'), "that no model says"),
         (LINE.replace("1}", '1, "said": 5}'), "have to be lists"),
@@ -138,12 +143,40 @@ LINE = '{"node": "a", "call": "answer", "asked": {"prompt": "x"}, "gave": 1}'
     ],
 )  # fmt: skip
 def test_what_is_damaged_is_refused_with_its_line(path: Path, line: str, says: str) -> None:
-    path.write_text(f'{{"phloem_recording": 1}}\n{LINE}\n{line}\n')
+    path.write_text(f'{{"phloem_recording": 1}}\n{LINE.replace("1}", "null}")}\n{line}\n')
     with pytest.raises(ConfigError, match="record it again") as found:
         read_recording(path)
     assert found.value.message.startswith(f"{path}:3: the recording is damaged: ")
     assert says in found.value.message
     assert len(found.value.message) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("call", "asked", "gave"),
+    [
+        ("embed", {"model": "m", "texts": ["a"]}, [1]),
+        ("rerank", {"model": "m", "query": "q", "texts": ["a"]}, None),
+        ("count", {"model": "m"}, "many"),
+        ("about", {"model": "m"}, {"name": "m", "provider": "p", "makes": "cakes"}),
+        ("estimate", {"model": "m", "read": 1, "written": 1}, "dear"),
+        ("identity", {"model": "m"}, None),
+        ("request", {"method": "GET", "url": "u"}, {"url": "u", "status": 200, "headers": {}, "body": "text"}),
+        ("now", {}, "noon"),
+        ("ask", {"asks": "?", "type": "text", "choices": []}, "yes"),
+        ("files.read", {"path": "p"}, "text"),
+        ("collection.search", {"collection": "c", "vector": [1]}, ["hit"]),
+    ],
+)
+def test_an_answer_that_no_node_could_use_is_refused(path: Path, call: str, asked: Any, gave: Any) -> None:
+    line = {"node": "a", "call": call, "asked": asked, "gave": gave}
+    path.write_text(f'{{"phloem_recording": 1}}\n{json.dumps(line)}\n')
+    with pytest.raises(
+        ConfigError, match=f":2: the recording is damaged: what it gave cannot be the answer to '{call}'"
+    ):
+        read_recording(path)
+    # A node may use the same word for something of its own.
+    path.write_text(f'{{"phloem_recording": 1}}\n{json.dumps({**line, "asked": {"device": 1}})}\n')
+    assert call == "now" or read_recording(path).nodes() == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +216,9 @@ def test_another_file_is_not_overwritten(path: Path) -> None:
     assert '"b"' in path.with_name("new").read_text()
     with pytest.raises(ConfigError, match="no such file or directory"):
         FileKeeper(path.parent / "none" / "x", HEAD)
+    path.with_name("new.partial").write_text("my notes too")
+    with pytest.raises(ConfigError, match=r"new\.partial is there and is no recording"):
+        FileKeeper(path.with_name("new"), HEAD)
 
 
 def test_a_run_that_was_cancelled_leaves_the_file_and_what_it_had_beside_it(path: Path) -> None:
@@ -212,15 +248,23 @@ def test_several_threads_keep_at_once(path: Path) -> None:
     assert nodes == [f"each/{number}/a" for number in range(200)]
 
 
-def test_a_disk_that_is_full_is_told(path: Path) -> None:
+def test_a_disk_that_is_full_is_told_and_no_recording_with_a_gap_is_made(path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
+    keep(path, exchange("a"))
+    before = path.read_text()
     keeper = FileKeeper(path, HEAD)
-    keeper._file.close()
-    keeper._file = open("/dev/full", "w+b", buffering=0)  # noqa: PTH123, SIM115
+    real, keeper._file = keeper._file, open("/dev/full", "w+b")  # noqa: PTH123, SIM115
     with pytest.raises(JournalError, match=r"cannot record to .*: no space left"):
-        keeper.keep(exchange("a"), b"", 0)
-    keeper.close(False)
+        keeper.keep(exchange("b"), b"", 0)
+    full, keeper._file = keeper._file, real
+    with pytest.raises(JournalError, match="no space left"):
+        keeper.keep(exchange("c"), b"", 0)
+    with pytest.raises(JournalError, match="no space left"):
+        keeper.close(True)
+    assert path.read_text() == before
+    with pytest.raises(OSError, match="No space"):
+        full.close()
 
 
 @pytest.mark.slow

@@ -107,3 +107,39 @@ def test_ctrl_c_leaves_the_recording_and_says_where_the_rest_is(file: Path) -> N
     lines = recording.with_name(f"{recording.name}.partial").read_text().splitlines()
     assert json.loads(lines[0])["seed"] == 5
     assert json.loads(lines[1])["call"] == "now"
+
+
+def test_a_run_that_leaves_off_leaves_the_recording_until_it_is_answered(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(
+        "phloem: 1\nnodes:\n  who: {kind: human.ask@1, set: {about: To whom?}}\noutputs: {to: who.answer}\n"
+    )
+    recording = Path("who.phloem-recording")
+    recording.write_text('{"phloem_recording": 1, "seed": 5}\n')
+    assert main(["run", str(file), "--record", str(recording)]) == 4
+    assert f"what was recorded until then is in {recording.absolute()}.partial" in capsys.readouterr().err
+    assert len(recording.read_text().splitlines()) == 1
+    assert main(["run", str(file), "--replay", f"{recording}.partial"]) == 2
+    assert "what it asks a person was broken off here" in capsys.readouterr().err
+    assert main(["run", str(file), "--record"]) == 4
+    assert main(["runs", "answer", "last", "who", "Ann", "--resume"]) == 0
+    assert main(["run", str(file), "--replay", "last", "--record", str(recording)]) == 0
+    assert main(["run", str(file), "--replay", str(recording)]) == 0
+    assert capsys.readouterr().out == "Ann\n" * 3
+    assert read_recording(recording).nodes() == {"who"}
+
+
+def test_no_key_in_an_input_is_recorded(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(
+        'phloem: 1\ninputs: {pages: {type: "list[text]"}}\nnodes:\n'
+        "  n: {kind: data.length@1, in: {value: input.pages}}\noutputs: {n: n.length}\n"
+    )
+    pages = '["https://me:sk-1@example.org/a?token=sk-1&q=loom", "token=sk-1 is no address"]'
+    assert main(["run", str(file), "--record", "keys.phloem-recording", "-i", f"pages={pages}"]) == 0
+    (head,) = Path("keys.phloem-recording").read_text().splitlines()
+    assert json.loads(head)["inputs"] == {
+        "pages": ["https://example.org/a?token=%E2%80%A6&q=loom", "token=sk-1 is no address"]
+    }
+    assert main(["run", str(file), "--replay", "keys.phloem-recording"]) == 0
+    assert capsys.readouterr().out == "2\n2\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -112,11 +114,11 @@ def test_a_run_is_a_span_and_so_is_each_of_its_nodes(engine, told):
 
 def test_what_a_model_is_asked_is_a_span_by_the_conventions(engine, told):
     play(engine, drawn({"reply": box("spend.ask", set=ASK)}, out="reply.text"), allow=MAY)
-    call = told["text_completion one"]
+    call = told["chat one"]
     assert told.parent_of(call.name) == "reply"
     assert call.kind is SpanKind.CLIENT
     wanted = {
-        "gen_ai.operation.name": "text_completion",
+        "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "dear",
         "gen_ai.request.model": "one",
         "gen_ai.request.max_tokens": 2,
@@ -143,7 +145,7 @@ def test_prompts_and_answers_are_told_only_to_who_asks_for_them(talking):
         everything = "".join(span.to_json() for span in told.spans)
         assert ("one two three" in everything) is content
         assert ("0 1" in everything) is content
-    call = told["text_completion one"]
+    call = told["chat one"]
     assert json.loads(call.attributes["gen_ai.input.messages"]) == [
         {"role": "user", "parts": [{"type": "text", "content": "one two three"}]}
     ]
@@ -192,7 +194,7 @@ def test_a_call_that_a_limit_stops_ends_with_an_error_and_tells_what_it_spent(en
     workflow = drawn({"reply": box("spend.ask", set={**ASK, "max_tokens": 9}, limit=Limit(tokens=5))}, out="reply.text")
     played = play(engine, workflow, allow=MAY)
     assert played.result.status == "failed"
-    call = told["text_completion one"]
+    call = told["chat one"]
     assert call.status.status_code is StatusCode.ERROR
     assert call.attributes["error.type"] == "LimitReached"
     assert call.attributes["gen_ai.usage.output_tokens"] == 3
@@ -277,6 +279,33 @@ class Structured:
 
     async def rerank(self, model, query, texts, meter):
         raise OSError("gone")
+
+
+@pytest.mark.parametrize(
+    ("model", "span", "provider", "address"),
+    [
+        ("local:minilm", "text_completion minilm", "local", None),
+        ("local:C:\\ada\\a.gguf", "text_completion a.gguf", "local", None),
+        ("sentence-transformers:org/name", "text_completion org/name", "sentence-transformers", None),
+        ("mistral:large", "chat large", "mistral_ai", None),
+        ("gemini:pro", "chat pro", "gcp.gemini", None),
+        ("https://ada:sk-1@lab.example/v1#tiny", "chat tiny", "openai", ("lab.example", 443)),
+        ("http://[::1]:8000/v1#tiny", "chat tiny", "openai", ("::1", 8000)),
+        ("http://lab.example/v1", "chat lab.example", "openai", ("lab.example", 80)),
+    ],
+)
+def test_a_model_is_named_as_its_provider_has_it(engine, model, span, provider, address):
+    told = Told()
+    trace = told.tracing.begin("run", engine.plan(drawn({"node": box("test.numbers")}, out="node.number")))
+
+    async def ask() -> None:
+        assert [one async for one in trace.models(Structured(), "node").answer(model, Request(asked="Go"), Quiet())]
+
+    asyncio.run(ask())
+    found = told[span].attributes
+    assert found["gen_ai.provider.name"] == provider
+    assert (found.get("server.address"), found.get("server.port")) == (address or (None, None))
+    assert "sk-1" not in told[span].to_json() and "ada" not in told[span].to_json()
 
 
 class Quiet:
@@ -369,6 +398,15 @@ def test_what_cannot_be_meant_is_told(environment, settings, message):
     with pytest.raises(ConfigError) as wrong:
         Choice.read(environment, Settings(Path("settings.yaml"), settings))
     assert re.search(message, str(wrong.value), re.DOTALL)
+
+
+def test_what_is_closed_leaves_nothing_for_the_end_of_the_program(tmp_path):
+    tracing = Tracing.to(Choice("file", tmp_path / "trace.jsonl"))
+    tracing.close()
+    left = weakref.ref(tracing)
+    del tracing
+    gc.collect()
+    assert left() is None
 
 
 def test_a_missing_extra_is_an_error_only_where_it_was_asked_for(home, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -14,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from phloem.runtime.tracing import exporters
 from support.web_server import Answer, Asked, WebServer, serving
 
 WORKFLOW = """\
@@ -129,3 +133,23 @@ def test_the_terminal_gets_a_tree_beside_the_results(file):
     assert one.startswith("  one  ") and one.endswith("kind=text.case@1 cached=False")
     assert two.startswith("  two  ")
     assert phloem("run", file.name, "--trace", "consol", cwd=file.parent).returncode == 2
+
+
+def test_a_trace_that_is_too_large_is_drawn_with_all_that_is_around_what_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporters, "MOST_HELD", 3)
+    out = io.StringIO()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporters.ConsoleExporter(out)))
+    tracer = provider.get_tracer("test")
+    with (
+        tracer.start_as_current_span("invoke_workflow big", attributes={"phloem.run": "r"}),
+        tracer.start_as_current_span("each", attributes={"phloem.node": "each"}),
+    ):
+        for number in range(5):
+            name = f"each/{number}/a"
+            tracer.start_span(name, attributes={"phloem.node": name}).end()
+    head, *lines = out.getvalue().splitlines()
+    assert head.endswith(", 2 spans not shown")
+    assert [line.split()[0] for line in lines] == ["invoke_workflow", "each", "each/0/a", "each/1/a", "each/2/a"]

@@ -32,6 +32,17 @@ def replayed(events: list[e.Event]) -> list[e.Event]:
     return [e.from_json(json.loads(json.dumps(e.to_json(event)))) for event in events]
 
 
+def test_a_node_that_goes_on_shows_no_more_what_it_waited_for():
+    view = fold([e.RunStarted("r", 0, 0.0, "test", ["n"]), e.NodeStarted("r", 1, 0.0, "n")])
+    for seq, pause in enumerate(
+        [e.NodeWaiting("r", 2, 0.0, "n", "a grant: net"), e.NodeRetrying("r", 4, 0.0, "n", 1, 0.5, "no")]
+    ):
+        view.apply(pause)
+        assert view.nodes["n"].message == ["a grant: net", "no"][seq]
+        view.apply(e.NodeProgress("r", pause.seq + 1, 0.0, "n"))
+        assert (view.nodes["n"].state, view.nodes["n"].message) == ("running", "")
+
+
 def test_a_view_shows_how_each_node_stands(engine):
     view = play(engine, STORY).view
     assert {name: node.state for name, node in view.nodes.items()} == {

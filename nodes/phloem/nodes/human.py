@@ -7,15 +7,15 @@ do, and `phloem runs answer` answers from wherever one is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from phloem.nodes.checks import one_of
 from phloem.runtime.context import Context
 from phloem.runtime.declare import In, Out, Setting, node
 from phloem.runtime.document.fields import seconds_of
-from phloem.runtime.errors import NodeTimeout, SettingError
+from phloem.runtime.errors import InputError, NodeTimeout, SettingError
 from phloem.runtime.kinds import Example
-from phloem.runtime.ports import Ports, PortType
+from phloem.runtime.ports import Ports, PortType, expect
 from phloem.runtime.values import UNLIT
 
 LONGEST: Final = 10 * 366 * 86_400.0
@@ -25,13 +25,11 @@ Settings = Mapping[str, Any]
 Types = Mapping[str, PortType]
 
 
-class Verdict(tuple[Any, Any]):
+class Verdict(NamedTuple):
     """The outputs of human.approve."""
 
-    _fields = ("approved", "refused")
-
-
-Verdict.__annotations__ = {"approved": Any, "refused": Any}
+    approved: Any
+    refused: Any
 
 
 @node(
@@ -55,6 +53,11 @@ async def ask(
     run is interrupted and resumed.
     """
     one_of("type", type, ["text", "number", "json"])
+    if default is not None:
+        try:
+            default = expect(default, PortType(type))
+        except InputError as error:
+            raise SettingError(f"default: {error.message}", hint="It has to be what can be answered.") from error
     try:
         return await ctx.ask(about, type=type, timeout=_seconds(timeout))
     except NodeTimeout:
@@ -97,7 +100,7 @@ async def approve(
         if default == "fail":
             raise
         approved = default == "approved"
-    return Verdict((value, UNLIT) if approved else (UNLIT, value))
+    return Verdict(value, UNLIT) if approved else Verdict(UNLIT, value)
 
 
 @node(

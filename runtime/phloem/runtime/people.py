@@ -102,10 +102,7 @@ class People:
         if question.deadline is not None and question.deadline <= time.time():
             return []
         if self._log is None and self._person is None:
-            raise ServiceError(
-                "nobody can be asked: there is no terminal here, and nothing is kept of this run",
-                hint="Run it at a terminal, or with a home that can be written.",
-            )
+            raise _nobody()
         if self._log is not None:
             self._log.ask(question)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -173,6 +170,8 @@ class People:
             value = await self._person.answer(question)
             if value is NOBODY:
                 self._person = None
+                if self._log is None:
+                    raise _nobody()
                 self.on_change()
             elif self._log is not None and self._deliver is not None:
                 await self._brought(question.node, store(value), self._log, self._deliver)
@@ -181,3 +180,10 @@ class People:
         except Exception as error:
             if not answer.done():
                 answer.set_exception(error)
+
+
+def _nobody() -> ServiceError:
+    return ServiceError(
+        "nobody can be asked: there is no terminal here, and nothing is kept of this run",
+        hint="Run it at a terminal, or with a home that can be written.",
+    )

@@ -136,11 +136,11 @@ class RunView:
                 node.state, node.started = "running", event.at
                 node.text = {}
             case e.NodeProgress():
-                node.state = "running" if node.state in _PAUSED else node.state
+                _go_on(node)
                 node.fraction = event.fraction if event.fraction is not None else node.fraction
                 node.message = event.message or node.message
             case e.NodeChunk():
-                node.state = "running" if node.state in _PAUSED else node.state
+                _go_on(node)
                 node.text[event.port] = (node.text.get(event.port, "") + event.text)[-TEXT_KEPT:]
             case e.NodePrompt():
                 node.prompt = event.text
@@ -219,7 +219,10 @@ class RunView:
         node.tokens_in, node.tokens_out, node.money = event.tokens_in, event.tokens_out, event.money
 
 
-_PAUSED: Final = ("retrying", "asking", "sleeping")
+def _go_on(node: NodeView) -> None:
+    """A node that waited is at work again: what it waited for is no news any more."""
+    if node.state in ("retrying", "asking", "sleeping"):
+        node.state, node.message = "running", ""
 
 
 def _had_begun(event: e.NodeFinished | e.NodeFailed | e.NodeSkipped) -> bool:

@@ -42,8 +42,9 @@ def _choice(choices: list[str], text: str) -> str:
     same = [one for one in choices if one.strip().casefold() == words.casefold()]
     if len(same) == 1:
         return same[0]
-    if words.isascii() and words.isdigit() and 1 <= int(words) <= len(choices):
-        return choices[int(words) - 1]
+    numbered = {str(number): one for number, one in enumerate(choices, 1)}
+    if words in numbered:
+        return numbered[words]
     near = nearest(words, choices)
     hint = f"Did you mean {near}?" if near else f"There is {or_list([printable(one) for one in choices[:10]])}."
     raise CheckError(Problem(f"{printable(words[:60])!r} cannot be chosen", hint))

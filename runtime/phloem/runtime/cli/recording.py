@@ -40,10 +40,10 @@ def recording_options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def tell_partial(given: argparse.Namespace, status: Status) -> None:
-    """Say where the answers are that a run which was broken off had recorded."""
+    """Say where the answers are that a run which did not come to its end had recorded."""
     words = recording_options(given)
     file = words["record"] if words["record"] or not words["ask_new"] else words["replay"]
-    if status == "cancelled" and isinstance(file, Path):
+    if status in ("cancelled", "waiting") and isinstance(file, Path):
         print(f"what was recorded until then is in {file}.partial", file=sys.stderr)
 
 

@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from phloem.runtime.errors import LimitReached, PhloemError, ServiceError
+from phloem.runtime.errors import ConfigError, NotRecorded, PhloemError, ServiceError
 from phloem.runtime.grants import LOCAL_PROVIDERS, names_server, provider_of
 from phloem.runtime.grants.models import names_path
-from phloem.runtime.recording.differing import broken_off, not_recorded
-from phloem.runtime.recording.failures import error_data
+from phloem.runtime.recording.differing import REMEDY, broken_off, not_recorded
 from phloem.runtime.recording.held_back import HeldBack
+from phloem.runtime.recording.listening import Listening, tells
 from phloem.runtime.recording.plain import as_question, key_of
 from phloem.runtime.recording.recording import Exchange, Given, Keeper, Recording, Sent, Spent
 from phloem.runtime.recording.safe import safe_url
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Answers", "Question"]
 
 Result = TypeVar("Result")
+
+PATIENCE: Final = 1.0
+"""Seconds more than it took then that something has for interrupting what it interrupted before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +122,25 @@ class Answers:
         anew: bool = False,
     ) -> Result:
         """What `ask` gives or raises, which asks outside, or what is known of it. A `fact` is the same for a node
-        however often it asks; with `anew` an old answer does not count."""
+        however often it asks, once it is known; with `anew` an old answer does not count."""
         asked = self._question(context.node, call, question, fact=fact)
         given = None if anew else self._given(asked)
-        if given is None:
-            return await self._outside(context, asked, ask)
-        await self._pause(given.seconds)
         try:
-            for one in given.said:
-                self._tell(context, one)
-            value: Result = self._end(asked, given)
-            return value
-        finally:
-            self._keep(asked, given)
+            if given is None:
+                return await self._outside(context, asked, ask)
+            await self._pause(given.seconds)
+            try:
+                for one in given.said:
+                    self._tell(context, one)
+                await self._until_interrupted(given)
+                value: Result = self._end(asked, given)
+                return value
+            finally:
+                self._keep(asked, given)
+        except BaseException:
+            if fact:
+                self._asked_again_after(asked)
+            raise
 
     async def stream(
         self,
@@ -160,6 +169,7 @@ class Answers:
                     yield one
                 else:
                     self._tell(context, one)
+            await self._until_interrupted(given)
             end = self._end(asked, given)
             if end is not None:
                 yield back(end)
@@ -194,19 +204,28 @@ class Answers:
             self._keep(asked, given)
             self._end(asked, given)
 
-    def close(self, status: str) -> None:
-        """The run has ended like this. JournalError if the recording cannot be kept.
-
-        Of a replay that did not get to its end what it did not come to stays in the recording.
-        """
-        self.held_back.close()
-        if self._keeper is None:
+    def keep_rest(self, status: str) -> None:
+        """The run is about to end like this. Of a replay that did not get to its end what it did not come to stays in
+        the recording: to be called while the record of the run is still open, or the recording in it lacks that."""
+        keeper = self._keeper
+        if keeper is None or self.old is None or status == "done":
             return
-        if self.old is not None and status != "done":
-            for exchange, key, number in self.old.exchanges():
-                if (exchange.node, exchange.call, key, number) not in self._used:
-                    self._keeper.keep(exchange, key, number)
-        self._keeper.close(finished=status != "cancelled")
+        for exchange, key, number in self.old.exchanges(what_is_left=True):
+            place = (exchange.node, exchange.call, key, number)
+            if place not in self._used:
+                self._used.add(place)
+                keeper.keep(exchange, key, number)
+
+    def close(self, status: str) -> None:
+        """The run has ended like this. JournalError if the recording cannot be kept."""
+        self.held_back.close()
+        try:
+            self.keep_rest(status)
+        finally:
+            keeper, self._keeper = self._keeper, None
+            if keeper is not None:
+                # One that waits for a person is not at its end either.
+                keeper.close(finished=status not in ("cancelled", "waiting"))
 
     # How
 
@@ -215,21 +234,33 @@ class Answers:
         key = key_of(asked)
         place = (node, call, key)
         with self._lock:
-            number = 0 if fact else self._numbers.get(place, 0)
-            self._numbers[place] = number + 1
+            number = self._numbers.get(place, 0)
+            self._numbers[place] = number if fact else number + 1
             turn = self._turns[node] = self._turns.get(node, -1) + 1
         return Question(node, call, asked, key, number, turn)
+
+    def _asked_again_after(self, asked: Question) -> None:
+        """A fact that could not be had: whoever asks once more has another question."""
+        place = (asked.node, asked.call, asked.key)
+        with self._lock:
+            self._numbers[place] = max(self._numbers[place], asked.number + 1)
 
     def _given(self, asked: Question) -> Given | None:
         """What is known; None if it is to be asked outside. NotRecorded if it may not be."""
         if self.old is None:
             return None
-        found = self.old.given(asked.node, asked.call, asked.key, asked.number)
-        if found is not None and not (found.broken_off and self.asks):
-            return found
-        if self.asks:
-            return None
-        raise not_recorded(self.old, asked.node, asked.call, asked.asked, asked.key)
+        try:
+            found = self.old.given(asked.node, asked.call, asked.key, asked.number)
+            if found is not None and not (found.broken_off and self.asks):
+                return found
+            if self.asks:
+                return None
+            raise not_recorded(self.old, asked.node, asked.call, asked.asked, asked.key)
+        except ConfigError as error:
+            # What was said has gone from the disk.
+            if self.asks:
+                return None
+            raise NotRecorded(error.message, hint=REMEDY) from error
 
     def _end(self, asked: Question, given: Given) -> Any:
         if given.error is not None:
@@ -241,7 +272,7 @@ class Answers:
 
     async def _outside(self, context: Context, asked: Question, ask: Callable[[Meter], Awaitable[Result]]) -> Result:
         with self._taken(context, asked) as given:
-            value = given.value = await ask(_Listening(context, given, prompts=self.prompts))
+            value = given.value = await ask(Listening(context, given, prompts=self.prompts))
         return value
 
     async def _stream_outside(
@@ -253,7 +284,7 @@ class Answers:
     ) -> AsyncGenerator[Any, None]:
         with self._taken(context, asked) as given:
             last = time.perf_counter()
-            async with aclosing(ask(_Listening(context, given, prompts=self.prompts))) as pieces:
+            async with aclosing(ask(Listening(context, given, prompts=self.prompts))) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, str):
                         given.said.append(piece)
@@ -267,17 +298,17 @@ class Answers:
     def _taken(self, context: Context, asked: Question) -> Iterator[Given]:
         """What comes of a question that is asked outside while this is entered: it is kept if it says anything."""
         given = Given()
-        tells = True
+        worth_keeping = True
         began = time.perf_counter()
         try:
             yield given
         except BaseException as error:
             # One who has had the end and reads no further has had it all.
-            tells = given.value is not None or _tells(context, given, error)
+            worth_keeping = given.value is not None or tells(context, given, error)
             raise
         finally:
             given.seconds = time.perf_counter() - began
-            if tells:
+            if worth_keeping:
                 self._keep(asked, given)
 
     def _keep(self, asked: Question, given: Given) -> None:
@@ -286,9 +317,10 @@ class Answers:
             if place in self._used:
                 return
             self._used.add(place)
-        if self._keeper is not None:
+        keeper = self._keeper
+        if keeper is not None:
             exchange = Exchange(asked.node, asked.call, asked.asked, given, asked.turn)
-            self._keeper.keep(exchange, asked.key, asked.number)
+            keeper.keep(exchange, asked.key, asked.number)
 
     def _tell(self, context: Context, one: Spent | Sent | str) -> None:
         if isinstance(one, Spent):
@@ -296,47 +328,13 @@ class Answers:
         elif isinstance(one, Sent):
             context.sent(one.model, one.text)
 
+    async def _until_interrupted(self, given: Given) -> None:
+        """What something else in the run had broken off waits for that to happen again."""
+        if given.interrupted:
+            await asyncio.sleep(given.seconds + PATIENCE)
+
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(0 if self.hurries else seconds)
-
-
-class _Listening:
-    """The meter of a call that is recorded: it notes what it is told, and tells the node's."""
-
-    def __init__(self, context: Context, given: Given, *, prompts: bool) -> None:
-        self._context = context
-        self._given = given
-        self._prompts = prompts
-
-    def spend(self, *, read: int = 0, written: int = 0, cached: int = 0, money: float = 0.0) -> None:
-        said, spent = self._given.said, Spent(read, written, cached, money)
-        if said and isinstance(said[-1], Spent):
-            said[-1] = said[-1].and_then(spent)
-        else:
-            said.append(spent)
-        self._context.spend(read=read, written=written, cached=cached, money=money)
-
-    def left(self) -> int | None:
-        return self._context.left()
-
-    def sent(self, model: str, text: str) -> None:
-        if self._prompts:
-            self._given.said.append(Sent(model, text))
-        self._context.sent(model, text)
-
-
-def _tells(context: Context, given: Given, error: BaseException) -> bool:
-    """Whether a question that came to this error tells anything of the outside; if so, it is noted in `given`."""
-    late = context.timed_out() if isinstance(error, asyncio.CancelledError) else None
-    if isinstance(error, PhloemError) and error_data(error) is not None:
-        given.error = error
-    elif late is not None:
-        given.error = late
-    elif isinstance(error, LimitReached | asyncio.CancelledError | GeneratorExit):
-        given.broken_off = True
-    else:
-        return False
-    return True
 
 
 def _again(error: PhloemError) -> PhloemError:

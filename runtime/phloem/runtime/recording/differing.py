@@ -11,7 +11,7 @@ from phloem.runtime.errors import NotRecorded
 from phloem.runtime.recording.recording import Recording
 from phloem.runtime.words import nearest
 
-__all__ = ["broken_off", "differences", "not_recorded"]
+__all__ = ["REMEDY", "broken_off", "differences", "not_recorded"]
 
 MOST_COMPARED: Final = 1_000
 MOST_TOLD: Final = 3
@@ -19,12 +19,12 @@ AROUND: Final = 24
 """Characters shown before and after what differs in a long text."""
 LONGEST: Final = 90
 
-_REMEDY: Final = "--ask-new asks it outside and keeps the answer; --record without --replay records all of it anew."
+REMEDY: Final = "--ask-new asks it outside and keeps the answer; --record without --replay records all of it anew."
 _WORDS: Final = {
     "answer": "for an answer", "structured": "for an answer in a form", "embed": "for vectors",
     "rerank": "for a ranking", "count": "for a count of tokens", "about": "for the facts about a model",
     "identity": "for the identity of a model", "estimate": "for a price", "list": "which models there are",
-    "request": "a server", "now": "for the time", "files.read": "for the content of a file",
+    "request": "a server", "ask": "a person", "now": "for the time", "files.read": "for the content of a file",
     "files.list": "for the files in a folder", "files.digest": "for the content of a file",
     "collection.search": "to search a collection", "collection.about": "for a collection",
     "collection.state": "for the state of a collection", "collection.note": "for the note of a collection",
@@ -41,21 +41,21 @@ def not_recorded(recording: Recording, node: str, call: str, asked: Any, key: by
     times = recording.count(node, call, key)
     if times:
         often = "once" if times == 1 else f"{times} times"
-        return NotRecorded(f"it asks again {what}, which it did {often} when {where} was recorded", hint=_REMEDY)
+        return NotRecorded(f"it asks again {what}, which it did {often} when {where} was recorded", hint=REMEDY)
     near = _nearest(asked, list(islice(recording.questions(node, call), MOST_COMPARED)))
     if near is not None:
         told = [f"{name} was {old} and is {new}" for name, old, new in islice(differences(near, asked), MOST_TOLD + 1)]
         shown = "; ".join(told[:MOST_TOLD]) + ("; and more" if len(told) > MOST_TOLD else "")
-        return NotRecorded(f"it asks {what} otherwise than when {where} was recorded: {shown}", hint=_REMEDY)
-    other = recording.asked_by(call, key)
+        return NotRecorded(f"it asks {what} otherwise than when {where} was recorded: {shown}", hint=REMEDY)
+    other = recording.asked_by(call, lambda one: _without_seed(one) == _without_seed(asked))
     if other is not None:
-        hint = f"{other} asked exactly this. Was that the node's name? {_REMEDY}"
+        hint = f"{other} asked exactly this. Was that the node's name? {REMEDY}"
         return NotRecorded(f"it asks {what}, and {where} has nothing like it under the name of this node", hint=hint)
     nodes = recording.nodes()
     if node in nodes:
-        return NotRecorded(f"it asks {what}, which it did not when {where} was recorded", hint=_REMEDY)
+        return NotRecorded(f"it asks {what}, which it did not when {where} was recorded", hint=REMEDY)
     like = nearest(node, nodes)
-    hint = f"Was it called {like} then? {_REMEDY}" if like else _REMEDY
+    hint = f"Was it called {like} then? {REMEDY}" if like else REMEDY
     return NotRecorded(f"it asks {what}, and asked nothing at all when {where} was recorded", hint=hint)
 
 
@@ -64,8 +64,14 @@ def broken_off(recording: Recording, call: str) -> NotRecorded:
     return NotRecorded(
         f"what it asks {_WORDS.get(call, f'for {call}')} was broken off here when {recording.place} was recorded: "
         "nobody knows how it ends",
-        hint="The run was cancelled then, or came to a limit, or another node failed. --ask-new asks outside.",
+        hint="The run was cancelled then, came to a limit or left off to wait, or another node failed. "
+        "--ask-new asks outside.",
     )
+
+
+def _without_seed(question: Any) -> Any:
+    """A question as another node would ask it: the seed of a node is made of its name."""
+    return {name: one for name, one in question.items() if name != "seed"}
 
 
 def differences(old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
@@ -90,7 +96,7 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, str, str]
         yield path, _shown(old), _shown(new)
 
 
-_BROKEN_START: Final = re.compile(r"\S*\s?")
+_BROKEN_START: Final = re.compile(r"\A\S*\s?")
 _BROKEN_END: Final = re.compile(r"\s?\S*\Z")
 
 
@@ -102,11 +108,12 @@ def _texts(old: str, new: str) -> tuple[str, str]:
 
 def _part(text: str, begin: int, end: int) -> str:
     start, stop = max(begin - AROUND, 0), min(len(text) - end + AROUND, len(text))
+    before, after = text[start:begin], text[len(text) - end : stop]
     # Whole words read better.
     if start:
-        start += len(_BROKEN_START.match(text[start:begin])[0])  # type: ignore[index]
+        start = begin - len(_BROKEN_START.sub("", before))
     if stop < len(text):
-        stop -= len(_BROKEN_END.search(text[len(text) - end : stop])[0])  # type: ignore[index]
+        stop = len(text) - end + len(_BROKEN_END.sub("", after, count=1))
     part = text[start:stop]
     cut = len(part) > LONGEST
     part = f"{part[: LONGEST - 1]}…" if cut else part

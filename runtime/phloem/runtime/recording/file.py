@@ -21,12 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from phloem.runtime.codec import UnstorableValue
 from phloem.runtime.disk import sync_folder
 from phloem.runtime.errors import ConfigError, JournalError
 from phloem.runtime.recording.plain import key_of
 from phloem.runtime.recording.recording import Exchange, Head, Place, Recording
 
-__all__ = ["ENDING", "VERSION", "FileKeeper", "read_head", "read_recording", "write_recording"]
+__all__ = ["ENDING", "FileKeeper", "read_head", "read_recording", "write_recording"]
 
 VERSION: Final = 1
 ENDING: Final = ".phloem-recording"
@@ -34,6 +35,7 @@ LARGEST: Final = 1_000_000_000
 """Bytes of a recording in a file."""
 LONGEST: Final = 300_000_000
 _WORD: Final = "phloem_recording"
+_TOO_DEEP: Final = "it is nested too deeply"
 
 
 def read_recording(path: Path) -> Recording:
@@ -45,14 +47,17 @@ def read_recording(path: Path) -> Recording:
         if not line.strip():
             continue
         exchange = _exchange(path, number, line)
-        load = partial(_exchange, path, number, line)
-        recording.add(exchange.node, exchange.call, key_of(exchange.question), load)
+        try:
+            key = key_of(exchange.question)
+        except (RecursionError, UnstorableValue):
+            raise _damaged(path, number, _TOO_DEEP) from None
+        recording.add(exchange.node, exchange.call, key, partial(_exchange, path, number, line))
     return recording
 
 
 def write_recording(recording: Recording, path: Path) -> None:
-    """Write a recording, wherever it is, to a file. ConfigError if the file cannot be written or holds something else,
-    JournalError if the disk is full."""
+    """Write a recording, wherever it is, to a file. ConfigError if an answer in it can no longer be read, or the file
+    cannot be written or holds something else; JournalError if the disk is full."""
     keeper = FileKeeper(path, recording.head)
     finished = False
     try:
@@ -123,7 +128,7 @@ def _parsed(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 (byte {error.start + 1})") from None
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
 
 
 def _refuse(word: str) -> Any:
@@ -141,23 +146,28 @@ class FileKeeper:
     """Keeps a recording in a file, which is there when the run has ended.
 
     Until then every answer is in `FILE.partial` as soon as it has come, and stays there if the run is broken off:
-    that is a recording too. ConfigError if the file cannot be written, or holds something else.
+    that is a recording too. ConfigError if the file cannot be written, or holds something else. After an answer that
+    could not be kept none is, and FILE stays as it was.
     """
 
     def __init__(self, path: Path, head: Head) -> None:
         self.path = path
         self.partial = path.with_name(f"{path.name}.partial")
+        self._sorted = path.with_name(f"{path.name}.sorted")
         self._lock = threading.Lock()
         self._places: list[tuple[tuple[Any, ...], int, int]] = []
         self._end = 0
-        if path.exists() and read_head(path) is None and path.stat().st_size:
-            hint = "Give the recording another name, or remove the file."
-            raise ConfigError(f"{path} is there and is no recording, so it stays as it is", hint=hint)
+        self._failure: JournalError | None = None
+        first = {_WORD: VERSION, **head.data}
         try:
+            for one in (path, self.partial, self._sorted):
+                if one.exists() and read_head(one) is None and one.stat().st_size:
+                    hint = "Give the recording another name, or remove the file."
+                    raise ConfigError(f"{one} is there and is no recording, so it stays as it is", hint=hint)
             self._file: BinaryIO = _new(self.partial)
         except OSError as error:
             raise ConfigError(f"cannot write {self.partial}: {(error.strerror or str(error)).lower()}") from error
-        self._write((), {_WORD: VERSION, **head.data})
+        self._write((), first)
 
     def keep(self, exchange: Exchange, key: bytes, number: int) -> None:
         self._write((_order(exchange.node), exchange.node, exchange.turn), exchange.data)
@@ -165,45 +175,51 @@ class FileKeeper:
     def close(self, finished: bool) -> None:
         with self._lock:
             try:
-                if finished:
+                if finished and self._failure is None:
                     self._put_in_order()
             except OSError as error:
-                raise self._failure(error) from error
+                self._failure = self._failed(error)
             finally:
-                self._file.close()
+                with contextlib.suppress(OSError):
+                    self._file.close()
+        if self._failure is not None and finished:
+            raise self._failure
         if finished:
             self.partial.unlink(missing_ok=True)
 
     def _write(self, order: tuple[Any, ...], data: Any) -> None:
         line = _line(data)
         with self._lock:
+            if self._failure is not None:
+                # What follows would stand where nobody looks for it, and what is missing would not be missed.
+                raise self._failure
             try:
                 self._file.write(line)
                 self._file.flush()
             except (OSError, ValueError) as error:
-                raise self._failure(error) from error
+                self._failure = self._failed(error)
+                raise self._failure from error
             self._places.append((order, self._end, len(line)))
             self._end += len(line)
 
     def _put_in_order(self) -> None:
         """Write the lines once more, sorted, and put that in the place of the file."""
-        beside = self.path.with_name(f"{self.path.name}.sorted")
         try:
-            with _new(beside) as sorted_file:
+            with _new(self._sorted) as sorted_file:
                 for _, start, length in sorted(self._places, key=lambda one: one[0]):
                     self._file.seek(start)
                     sorted_file.write(self._file.read(length))
                 sorted_file.flush()
                 os.fsync(sorted_file.fileno())
             if self.path.exists():
-                beside.chmod(self.path.stat().st_mode & 0o7777)
-            beside.replace(self.path)
+                self._sorted.chmod(self.path.stat().st_mode & 0o7777)
+            self._sorted.replace(self.path)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            self._sorted.unlink(missing_ok=True)
             raise
         sync_folder(self.path.parent)
 
-    def _failure(self, error: Exception) -> JournalError:
+    def _failed(self, error: Exception) -> JournalError:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         return JournalError(f"cannot record to {self.path}: {reason}", hint=f"What there is lies in {self.partial}.")
 

@@ -91,7 +91,7 @@ def _loaded(run: str, kept: Stored | None) -> dict[str, object]:
         raise _gone(run, "its file has gone")
     try:
         data = kept.load()
-    except (OSError, ValueError, UnstorableValue, msgpack.UnpackException) as error:
+    except (OSError, ValueError, TypeError, KeyError, UnstorableValue, msgpack.UnpackException) as error:
         raise _gone(run, str(error)) from None
     if not isinstance(data, dict):
         raise _gone(run, "it is no object")

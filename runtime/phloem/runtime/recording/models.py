@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from phloem.runtime.recording.answers import Answers
 from phloem.runtime.services import Chance, Ending, Meter, ModelInfo, ModelsService, Request
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from phloem.runtime.context.context import Context
 
 __all__ = ["RecordedModels"]
+
+Result = TypeVar("Result")
 
 
 class RecordedModels:
@@ -39,57 +41,56 @@ class RecordedModels:
                 yield piece
 
     async def structured(self, model: str, request: Request, meter: Meter) -> Any:
-        async def ask(listening: Meter) -> Any:
-            return await (await self._outside(model)).structured(model, request, listening)
-
-        return await self._answers.ask(self._context, "structured", self._request(model, request), ask)
+        question = self._request(model, request)
+        return await self._ask("structured", model, question, lambda one, told: one.structured(model, request, told))
 
     async def embed(self, model: str, texts: Sequence[str], meter: Meter) -> list[list[float]]:
-        async def ask(listening: Meter) -> list[list[float]]:
-            return await (await self._outside(model)).embed(model, texts, listening)
-
         question = {"model": self._name(model), "texts": list(texts)}
-        return await self._answers.ask(self._context, "embed", question, ask)
+        return await self._ask("embed", model, question, lambda one, told: one.embed(model, texts, told))
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], meter: Meter) -> list[float]:
-        async def ask(listening: Meter) -> list[float]:
-            return await (await self._outside(model)).rerank(model, query, texts, listening)
-
         question = {"model": self._name(model), "query": query, "texts": list(texts)}
-        return await self._answers.ask(self._context, "rerank", question, ask)
+        return await self._ask("rerank", model, question, lambda one, told: one.rerank(model, query, texts, told))
 
     async def count(self, model: str, asked: str | Sequence[Message]) -> int:
-        async def ask(_: Meter) -> int:
-            return await (await self._outside(model)).count(model, asked)
-
         question = {"model": self._name(model), **_asked(asked)}
-        return await self._answers.ask(self._context, "count", question, ask, fact=True)
+        return await self._ask("count", model, question, lambda one, _: one.count(model, asked), fact=True)
 
     async def about(self, model: str) -> ModelInfo:
-        async def ask(_: Meter) -> dict[str, Any]:
-            return self._info_data(await (await self._outside(model)).about(model))
+        async def ask(service: ModelsService, _: Meter) -> dict[str, Any]:
+            return self._info_data(await service.about(model))
 
-        question = {"model": self._name(model)}
-        return _info(await self._answers.ask(self._context, "about", question, ask, fact=True))
+        return _info(await self._ask("about", model, {"model": self._name(model)}, ask, fact=True))
 
     async def list(self) -> list[ModelInfo]:
-        async def ask(_: Meter) -> list[dict[str, Any]]:
-            return [self._info_data(one) for one in await (await self._outside("")).list()]
+        async def ask(service: ModelsService, _: Meter) -> list[dict[str, Any]]:
+            return [self._info_data(one) for one in await service.list()]
 
-        return [_info(one) for one in await self._answers.ask(self._context, "list", {}, ask, fact=True)]
+        return [_info(one) for one in await self._ask("list", "", {}, ask, fact=True)]
 
     async def estimate(self, model: str, read: int, written: int) -> float | None:
-        async def ask(_: Meter) -> float | None:
-            return await (await self._outside(model)).estimate(model, read, written)
-
         question = {"model": self._name(model), "read": read, "written": written}
-        return await self._answers.ask(self._context, "estimate", question, ask, fact=True)
+        return await self._ask(
+            "estimate", model, question, lambda one, _: one.estimate(model, read, written), fact=True
+        )
 
     async def identity(self, model: str) -> str:
-        async def ask(_: Meter) -> str:
-            return await (await self._outside(model)).identity(model)
+        question = {"model": self._name(model)}
+        return await self._ask("identity", model, question, lambda one, _: one.identity(model), fact=True)
 
-        return await self._answers.ask(self._context, "identity", {"model": self._name(model)}, ask, fact=True)
+    async def _ask(
+        self,
+        call: str,
+        model: str,
+        question: Mapping[str, Any],
+        ask: Callable[[ModelsService, Meter], Awaitable[Result]],
+        *,
+        fact: bool = False,
+    ) -> Result:
+        async def outside(listening: Meter) -> Result:
+            return await ask(await self._outside(model), listening)
+
+        return await self._answers.ask(self._context, call, question, outside, fact=fact)
 
     def _name(self, model: str) -> str:
         return self._answers.portable_model(model)

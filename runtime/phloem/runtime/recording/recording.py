@@ -8,8 +8,9 @@ from pathlib import PurePath
 from typing import Any, Final, Literal, Protocol
 
 from phloem.runtime.default_models import DefaultModels
-from phloem.runtime.errors import PhloemError
+from phloem.runtime.errors import ConfigError, PhloemError
 from phloem.runtime.recording.failures import error_data, error_of
+from phloem.runtime.recording.fitting import fits
 from phloem.runtime.recording.plain import from_plain, plain
 
 __all__ = ["Exchange", "Given", "Head", "Keeper", "Place", "Recording", "Said", "Sent", "Spent"]
@@ -45,14 +46,16 @@ Said = str | Spent | Sent
 class Given:
     """What came of a question: what was `said` on the way, in order, and at the end a `value` or an `error`.
 
-    With `broken_off` nobody waited for the end. `seconds` is how long all of it took, `delays` how long each piece
-    of text in `said` let wait.
+    With `broken_off` nobody waited for the end; `interrupted` says that something else in the run saw to that: another
+    that failed beside it, or a timeout around both. `seconds` is how long all of it took, `delays` how long each
+    piece of text in `said` let wait.
     """
 
     value: Any = None
     said: list[Said] = field(default_factory=list)
     error: PhloemError | None = None
     broken_off: bool = False
+    interrupted: bool = False
     seconds: float = 0.0
     delays: list[float] = field(default_factory=list)
 
@@ -67,6 +70,8 @@ class Given:
             data["error"] = failure
         elif self.broken_off:
             data["broken_off"] = True
+            if self.interrupted:
+                data["interrupted"] = True
         else:
             data["gave"] = plain(self.value)
         if self.seconds >= 0.001:
@@ -87,7 +92,14 @@ class Given:
             raise ValueError("it has no answer")
         error = error_of(data["error"]) if "error" in data else None
         pieces = [_said(one) for one in said]
-        return cls(from_plain(data.get("gave")), pieces, error, "broken_off" in data, float(seconds), delays)
+        broken_off = error is None and data.get("broken_off") is True
+        interrupted = broken_off and data.get("interrupted") is True
+        return cls(from_plain(data.get("gave")), pieces, error, broken_off, interrupted, float(seconds), delays)
+
+    @property
+    def ended(self) -> bool:
+        """True if it came to a value."""
+        return self.error is None and not self.broken_off
 
 
 def _is_time(value: Any) -> bool:
@@ -149,7 +161,10 @@ class Exchange:
         node, call, asked = data.get("node"), data.get("call"), data.get("asked")
         if not isinstance(node, str) or not isinstance(call, str) or not isinstance(asked, dict):
             raise ValueError("it lacks node, call or asked")
-        return cls(node, call, asked, Given.of(data), turn)
+        given = Given.of(data)
+        if given.ended and not fits(call, asked, given.value):
+            raise ValueError(f"what it gave cannot be the answer to {call[:60]!r}")
+        return cls(node, call, asked, given, turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +200,17 @@ class Head:
             raise ValueError("its seed, its models or its inputs are not what they should be")
         return cls(seed, model, embedding, data.get("asked") is True, inputs)
 
-    def models(self, now: DefaultModels, asked: str, written: str) -> DefaultModels:
+    def models(self, now: DefaultModels, asked: str, written: str, *, trusted: bool) -> DefaultModels:
         """The models of a replay: what is `asked` for with it counts, then what the run was recorded with and the
-        workflow names (`written`), and not what this machine has for a default."""
+        workflow names (`written`), and not what this machine has for a default. Those that a recording names are
+        `trusted` as if the user named them only where nobody else can have written it."""
         embedding = self.embedding or now.embedding
-        trusted = now.trusted | ({self.model, embedding} - {""})
+        names = now.trusted | ({self.model, self.embedding} - {""} if trusted else set())
         if asked or not self.model:
-            return replace(now, embedding=embedding, trusted=trusted)
+            return replace(now, embedding=embedding, trusted=names)
         if self.asked:
-            return DefaultModels(self.model, embedding, trusted, asked=True)
-        return DefaultModels(written or self.model, embedding, trusted)
+            return DefaultModels(self.model, embedding, names, asked=True)
+        return DefaultModels(written or self.model, embedding, names)
 
 
 Kind = Literal["file", "run"]
@@ -256,13 +272,21 @@ class Recording:
         """The paths of the nodes that asked anything."""
         return {node for node, _ in self._asked}
 
-    def asked_by(self, call: str, key: bytes) -> str | None:
-        """A node that asked exactly that, whichever it was."""
-        return next((node for (node, one), keys in self._asked.items() if one == call and key in keys), None)
+    def asked_by(self, call: str, same: Callable[[Any], bool]) -> str | None:
+        """The path of the first node that asked, with that call, something that is the same."""
+        places = ((node, keys) for (node, one), keys in self._asked.items() if one == call)
+        return next((node for node, keys in places for found in keys.values() if same(found[0]().question)), None)
 
-    def exchanges(self) -> Iterator[tuple[Exchange, bytes, int]]:
-        """Everything, each with its key and its number."""
+    def exchanges(self, *, what_is_left: bool = False) -> Iterator[tuple[Exchange, bytes, int]]:
+        """Everything, each with its key and its number. ConfigError for what can no longer be read; `what_is_left` is
+        without that."""
         for keys in self._asked.values():
             for key, found in keys.items():
                 for number, load in enumerate(found):
-                    yield load(), key, number
+                    try:
+                        exchange = load()
+                    except ConfigError:
+                        if what_is_left:
+                            continue
+                        raise
+                    yield exchange, key, number

@@ -12,6 +12,7 @@ from phloem.runtime.recording.answers import Answers
 from phloem.runtime.recording.file import FileKeeper, read_head, read_recording
 from phloem.runtime.recording.in_run import HEAD, Log, LogKeeper, recording_of
 from phloem.runtime.recording.recording import Head, Keeper, Recording
+from phloem.runtime.recording.safe import safe_url
 
 if TYPE_CHECKING:
     from phloem.runtime.default_models import DefaultModels
@@ -59,7 +60,10 @@ class Tape:
     def models(self, now: DefaultModels, written: str) -> DefaultModels:
         """The models of the run, whose workflow names the model `written`, or none. A replay has those of the old one
         rather than what is the default on this machine `now`."""
-        return now if self.old is None else self.old.head.models(now, self.options.model, written)
+        if self.old is None:
+            return now
+        own = self.old.place.kind == "run"
+        return self.old.head.models(now, self.options.model, written, trusted=own)
 
     def answers(
         self, plan: Plan, given: Mapping[str, Any], seed: int, models: DefaultModels, log: Log | None
@@ -74,7 +78,7 @@ class Tape:
             prompts=options.prompts,
         )  # fmt: skip
         paths = path_inputs(plan.checked)
-        inputs = {name: _portable(answers, value) if name in paths else value for name, value in given.items()}
+        inputs = {name: _kept(answers, value, path=name in paths) for name, value in given.items()}
         text, embedding = answers.portable_model(models.text), answers.portable_model(models.embedding)
         answers.keep_with(self._keeper(Head(seed, text, embedding, models.asked, inputs), log))
         return answers
@@ -116,7 +120,12 @@ def _last_recorded(journal: Journal) -> str:
     return "last"
 
 
-def _portable(answers: Answers, value: Any) -> Any:
+def _kept(answers: Answers, value: Any, *, path: bool) -> Any:
+    """An input as it is recorded: of an address no key, of a `path` the way from the workflow's folder."""
     if isinstance(value, list):
-        return [_portable(answers, one) for one in value]
-    return answers.portable(value) if isinstance(value, str) and value and Path(value).is_absolute() else value
+        return [_kept(answers, one, path=path) for one in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("http://", "https://")):
+        return safe_url(value)
+    return answers.portable(value) if path and Path(value).is_absolute() else value

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CarefulExporter", "ConsoleExporter", "FileExporter", "exporter_to"]
 
 MOST_HELD: Final = 10_000
-"""Spans of one trace that are held for drawing it as a tree."""
+"""Spans of one trace that are held for drawing it as a tree, besides those of the workflow's own nodes."""
 _SHOWN: Final = (
     "phloem.kind", "phloem.cached", "phloem.status", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens",
     "phloem.cost.usd", "error.type",
@@ -137,14 +138,19 @@ class ConsoleExporter(SpanExporter):
     def __init__(self, out: IO[str] | None = None) -> None:
         self._out = out
         self._held: dict[int, list[ReadableSpan]] = {}
+        self._cut: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         with self._lock:
             for span in spans:
-                held = self._held.setdefault(_ids(span)[0], [])
-                if len(held) < MOST_HELD:
+                trace, _ = _ids(span)
+                held = self._held.setdefault(trace, [])
+                # Those around others end last, and without them nothing inside would be drawn.
+                if len(held) < MOST_HELD or _is_outer(span):
                     held.append(span)
+                else:
+                    self._cut[trace] += 1
                 if "phloem.run" in (span.attributes or {}):
                     self._draw(span)
         return SpanExportResult.SUCCESS
@@ -159,7 +165,8 @@ class ConsoleExporter(SpanExporter):
         for span in held:
             if span.parent is not None:
                 below.setdefault(span.parent.span_id, []).append(span)
-        lines = [f"trace {trace:032x}"]
+        cut = self._cut.pop(trace, 0)
+        lines = [f"trace {trace:032x}" + (f", {cut:,} spans not shown" if cut else "")]
         waiting = [(0, run)]
         while waiting:
             depth, span = waiting.pop()
@@ -173,6 +180,12 @@ def _ids(span: ReadableSpan) -> tuple[int, int]:
     """The trace that a span belongs to, and the span."""
     context = span.get_span_context()
     return (context.trace_id, context.span_id) if context is not None else (0, 0)
+
+
+def _is_outer(span: ReadableSpan) -> bool:
+    """True for a run, and for a node of the workflow itself."""
+    attributes = span.attributes or {}
+    return "phloem.run" in attributes or (attributes.get("phloem.node") == span.name and "/" not in span.name)
 
 
 def _words(span: ReadableSpan) -> str:

@@ -6,10 +6,13 @@ import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from phloem.runtime.grants import LOCAL_PROVIDERS, host_of, names_server, provider_of
+from phloem.runtime.grants.hosts import without_port
+from phloem.runtime.grants.models import names_path
 from phloem.runtime.services import Ending, Meter, ModelInfo, ModelsService, Request
 from phloem.runtime.values import Message
 
@@ -26,6 +29,8 @@ _REQUEST: Final = {
     "stop": "gen_ai.request.stop_sequences",
 }  # fmt: skip
 _FINISH: Final = {"calls": "tool_call", "refused": "content_filter"}
+_PROVIDERS: Final = {"azure": "azure.ai.openai", "gemini": "gcp.gemini", "mistral": "mistral_ai"}
+"""What the conventions call a provider, where that is not what we call it."""
 
 
 class TracedModels:
@@ -37,7 +42,7 @@ class TracedModels:
         self._node = node
 
     async def answer(self, model: str, request: Request, meter: Meter) -> AsyncGenerator[str | Ending, None]:
-        with self._call(_operation(request), model, meter, request) as call:
+        with self._call(_operation(model, request), model, meter, request) as call:
             call.span.set_attribute("gen_ai.request.stream", True)
             async with aclosing(self._service.answer(model, request, call)) as pieces:
                 async for piece in pieces:
@@ -45,7 +50,7 @@ class TracedModels:
                     yield piece
 
     async def structured(self, model: str, request: Request, meter: Meter) -> Any:
-        with self._call(_operation(request), model, meter, request) as call:
+        with self._call(_operation(model, request), model, meter, request) as call:
             value = await self._service.structured(model, request, call)
             if self._trace.content:
                 call.tell_answer(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), "stop")
@@ -86,8 +91,7 @@ class TracedModels:
         attributes |= {"gen_ai.operation.name": operation, "phloem.node": self._node}
         if request is not None:
             attributes |= _asked(request)
-        local = provider_of(model) in LOCAL_PROVIDERS and not names_server(model)
-        kind = SpanKind.INTERNAL if local else SpanKind.CLIENT
+        kind = SpanKind.INTERNAL if _is_here(model) else SpanKind.CLIENT
         span = self._trace.tracer.start_span(f"{operation} {name}", self._trace.around(self._node), kind, attributes)
         call = _Call(span, meter, content=self._trace.content)
         if request is not None and self._trace.content:
@@ -160,25 +164,31 @@ class _Call:
         self.span.end()
 
 
-def _operation(request: Request) -> str:
-    return "text_completion" if isinstance(request.asked, str) else "chat"
+def _is_here(model: str) -> bool:
+    """True for a model that runs on this machine, in a process of ours."""
+    return not names_server(model) and provider_of(model) in LOCAL_PROVIDERS
+
+
+def _operation(model: str, request: Request) -> str:
+    """Servers are asked for the next turn of a conversation, whatever form the prompt has."""
+    return "text_completion" if isinstance(request.asked, str) and _is_here(model) else "chat"
 
 
 def _named(model: str) -> tuple[str, dict[str, Any]]:
     """A model's name as its provider has it, and what says whose it is."""
     if names_server(model):
         address, _, name = model.partition("#")
-        host, _, port = host_of(address).rpartition(":")
-        host, port = (host, port) if host and port.isdigit() else (host_of(address), "")
-        usual = 443 if address.startswith("https:") else 80
-        place = {"server.address": host.strip("[]"), "server.port": int(port or usual)}
-        return name or host, {"gen_ai.provider.name": "openai", "gen_ai.request.model": name, **place}
+        host = host_of(address)
+        bare = without_port(host)
+        usual = "443" if address.startswith("https:") else "80"
+        place = {"server.address": bare.strip("[]"), "server.port": int(host[len(bare) + 1 :] or usual)}
+        return name or bare, {"gen_ai.provider.name": "openai", "gen_ai.request.model": name, **place}
     provider = provider_of(model)
     name = model.removeprefix(f"{provider}:")
-    if provider in LOCAL_PROVIDERS:
+    if provider in LOCAL_PROVIDERS and names_path(provider, name):
         # A path tells who works here.
-        name = name.replace("\\", "/").rpartition("/")[2] if name.startswith(("/", "~")) or ":\\" in name else name
-    return name, {"gen_ai.provider.name": provider, "gen_ai.request.model": name}
+        name = PureWindowsPath(name).name
+    return name, {"gen_ai.provider.name": _PROVIDERS.get(provider, provider), "gen_ai.request.model": name}
 
 
 def _asked(request: Request) -> dict[str, Any]:

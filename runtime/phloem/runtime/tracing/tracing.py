@@ -76,6 +76,7 @@ class Tracing:
         close, self._close = self._close, None
         if close is None or self._careful is None:
             return
+        atexit.unregister(self.close)
         self._careful.hurry()
         flushing = threading.Thread(target=close, name="trace-flush", daemon=True)
         flushing.start()
