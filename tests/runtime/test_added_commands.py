@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from phloem.runtime.home import Home
+from phloem.runtime.installed import installed
 
 GREET = """\
 import argparse, sys
@@ -155,6 +157,21 @@ def test_phloems_own_commands_do_not_look_at_what_is_installed(tmp_path: Path, p
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("damage", [5, {}, {"folders": 3}, {"offers": {}}, {"offers": {"phloem.commands": [["a"]]}}])
+def test_what_was_kept_of_the_installed_packages_and_is_damaged_is_looked_up_anew(
+    home: Home, monkeypatch: pytest.MonkeyPatch, damage: object
+) -> None:
+    installed.cache_clear()
+    right = installed(home)
+    kept = json.loads((home.path / "installed.json").read_text())
+    if isinstance(damage, dict):
+        damage = {**kept[sys.prefix], **damage}
+    (home.path / "installed.json").write_text(json.dumps({**kept, sys.prefix: damage}))
+    installed.cache_clear()
+    assert installed(home) == right
+    installed.cache_clear()
 
 
 def test_what_an_older_version_kept_of_the_installed_packages_is_not_taken_for_all(

@@ -101,6 +101,13 @@ def test_a_wrong_setting_is_told_with_its_name_and_its_rule(home, text, ask, mes
     assert len(refused.value.message) < 500
 
 
+@pytest.mark.parametrize("ask", [lambda one: one.listed("deny"), lambda one: one.switch("offline")])
+def test_what_a_merge_brings_is_not_passed_over(home, ask):
+    settings = written(home, "base: &base {deny: [net=example.org], offline: true}\n<<: *base\n")
+    with pytest.raises(ConfigError, match="comes from elsewhere in the file"):
+        ask(settings)
+
+
 @pytest.mark.parametrize(
     ("value", "count"),
     [

@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from phloem.runtime.home import Home
 from phloem.runtime.triggers import history as history_module
 from phloem.runtime.triggers.history import Ending, History, Last, ending_in
 from phloem.runtime.triggers.locks import Lock
-from phloem.runtime.triggers.schedules import Schedule, Schedules
-from phloem.runtime.triggers.serve import _due
+from phloem.runtime.triggers.schedule import Schedule
+from phloem.runtime.triggers.schedules import Schedules
 from phloem.runtime.triggers.times import Cron, Every
 
 HELLO = """\
@@ -72,6 +73,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         FULL,
         Schedule("a", Path("/a.yaml"), Every(600, SINCE), since=SINCE),
         Schedule("b", Path("/a.yaml"), Every(90)),
+        Schedule("b", Path("/a.yaml"), Every(1_234_567)),
+        Schedule("b", Path("/a.yaml"), Every(1.5)),
         Schedule("c", Path("/a.yaml"), Cron.parse("@daily"), inputs={"x": "-1", "y": "a\nb"}),
     ],
 )
@@ -118,6 +121,9 @@ def test_comments_survive_a_pause(schedules):
         ("schedule: 1\nfile: a.yaml\ncron: '@daily'", ":2:7: `file` must be a path from the root on"),
         ("schedule: 1\nfile: /a\ncron: 0 7 * *", ":3:7: the cron expression '0 7 * *' has 4 fields"),
         ("schedule: 1\nfile: /a\nevery: 0s", ":3:8: `every` must be longer than nothing"),
+        ("schedule: 1\nfile: /a\nevery: 0.5s", ":3:8: the time from one run to the next must be 1 s at least"),
+        ("schedule: 1\nfile: /a\nevery: 36526d", ":3:8: `every` must be a length of time"),
+        ("schedule: 1\nfile: /a\nevery: 1h\nsince: 0001-01-01", ":4:8: `since` must be a date and time"),
         ("schedule: 1\nfile: /a\nevery: often", ":3:8: `every` must be a length of time"),
         ("schedule: 1\nfile: /a\ncron: '@daily'\ntimezone: Berlin", ":4:11: there is no time zone called Berlin"),
         ("schedule: 1\nfile: /a\ncron: '@daily'\nalow: [x]", r":4:1: the schedule has no `alow`"),
@@ -153,6 +159,18 @@ def test_a_name_is_a_name_and_is_there_once(schedules):
         schedules.remove("other")
 
 
+def test_only_a_schedule_is_removed_whatever_its_name_looks_like(home, schedules):
+    schedules.add(FULL)
+    (home.path / "settings.yaml").write_text("models: {}\n")
+    with pytest.raises(ConfigError, match="there is no schedule called"):
+        schedules.remove("../settings")
+    assert main(["schedule", "remove", "../settings"]) == 2
+    assert (home.path / "settings.yaml").exists()
+    schedules.path("odd").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot remove .*odd\.yaml"):
+        schedules.remove("odd")
+
+
 # ---- What became of them
 
 
@@ -173,6 +191,52 @@ def test_the_history_of_a_schedule_is_kept_and_a_damaged_one_is_as_if_there_was_
     assert (history.last, history.handled("every 1 h"), history.failures) == (None, None, 0)
     (history.folder / "last.json").write_text('{"last": {"no": 1}, "handled": "soon", "when": "w", "failures": "x"}')
     assert (history.last, history.handled("w"), history.failures) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        5, {"began": 5, "log": "a.log"}, {"began": "soon", "log": "a.log"}, {"began": SINCE.isoformat(), "log": 3},
+        {"began": SINCE.isoformat(), "log": "../../settings.yaml"},
+        {"began": SINCE.isoformat(), "log": "a.log", "due": "soon"},
+        {"began": SINCE.isoformat(), "log": "a.log", "ended": 3},
+        {"began": SINCE.isoformat(), "log": "a.log", "error": None},
+    ],
+)  # fmt: skip
+def test_a_run_whose_record_is_damaged_is_as_if_it_had_not_been(home, last):
+    history = History(home, "a")
+    history.folder.mkdir(parents=True)
+    (history.folder / "last.json").write_text(json.dumps({"last": last, "unfinished": [last]}))
+    assert (history.last, history.unfinished) == (None, [])
+    (history.folder / "last.json").write_text(json.dumps({"unfinished": last}))
+    assert history.unfinished == []
+
+
+def test_a_run_that_ends_after_its_schedule_was_removed_leaves_nothing(home):
+    history = History(home, "a")
+    last = Last(began=SINCE.isoformat(), log=history.new_log(SINCE).name)
+    history.begin(last)
+    history.remove()
+    history.end(last, Ending("r1", "done"))
+    assert list(home.schedules.iterdir()) == []
+
+
+def test_to_wait_for_a_person_is_no_failure(home):
+    history = History(home, "a")
+    last = Last(began=SINCE.isoformat(), log=history.new_log(SINCE).name)
+    history.begin(last)
+    (history.logs / last.log).write_text('a\n{"run": "r1", "status": "waiting"}\n')
+    ending = ending_in(history.logs / last.log, 4)
+    assert ending == Ending("r1", "waiting", "`phloem runs show r1` says for what")
+    history.end(last, ending)
+    assert (history.failures, history.unfinished) == (0, [])
+
+
+def test_what_is_begun_and_what_is_dealt_with_are_noted_at_once(home):
+    history = History(home, "a")
+    last = Last(began=SINCE.isoformat(), log=history.new_log(SINCE).name, due=SINCE.isoformat())
+    history.begin(last, when="every 1 h")
+    assert (history.handled("every 1 h"), history.unfinished) == (SINCE, [last])
 
 
 def test_how_a_run_ended_is_told_by_its_log_and_its_code(tmp_path):
@@ -203,8 +267,6 @@ def test_a_run_whose_process_is_gone_was_interrupted_and_one_that_ended_unseen_i
     assert history.last.status == "interrupted"
     log.write_text('a\n{"run": "r1", "status": "done"}\n')
     assert history.last.status == "done"
-    history.settle()
-    assert json.loads((history.folder / "last.json").read_text())["last"]["status"] == "done"
 
 
 def test_logs_do_not_grow_for_ever(home, monkeypatch):
@@ -244,15 +306,25 @@ def test_a_lock_is_let_go_of_by_the_system_when_its_holder_dies(tmp_path):
     assert Lock.is_free(path)
 
 
+def test_whoever_only_looks_whether_a_lock_is_free_is_not_taken_for_its_holder(tmp_path):
+    looking, lock = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    assert looking.take()
+    done = threading.Timer(0.08, looking.release)
+    done.start()
+    assert lock.take()
+    done.join()
+    lock.release()
+
+
 def test_what_was_missed_is_counted_and_the_last_of_very_many_is_found_at_once():
     hourly = Schedule("a", Path("/a"), Cron.parse("0 * * * *"), "UTC")
     now = SINCE + timedelta(minutes=5)
-    assert _due(hourly, SINCE - timedelta(hours=3), now) == (SINCE, 3)
-    assert _due(hourly, SINCE, now) == (None, 0)
+    assert hourly.last_due(SINCE - timedelta(hours=3), now) == (SINCE, 3)
+    assert hourly.last_due(SINCE, now) == (None, 0)
     often = Schedule("a", Path("/a"), Every(1, SINCE - timedelta(days=900)))
-    assert _due(often, SINCE - timedelta(days=800), now) == (now, 1_000)
+    assert often.last_due(SINCE - timedelta(days=800), now) == (now, 1_000)
     daily = Schedule("a", Path("/a"), Cron.parse("0 7 * * *"), "UTC")
-    assert _due(daily, SINCE - timedelta(days=3_000), now) == (datetime(2026, 11, 21, 7, tzinfo=UTC), 1_000)
+    assert daily.last_due(SINCE - timedelta(days=3_000), now) == (datetime(2026, 11, 21, 7, tzinfo=UTC), 1_000)
 
 
 # ---- The command
@@ -300,7 +372,8 @@ def test_a_schedule_is_added_listed_shown_paused_and_removed(folder, home, capsy
     [
         (["hello.flow.yaml", "--cron", "0 7 * *"], "has 4 fields"),
         (["hello.flow.yaml", "--every", "often"], "not a length of time"),
-        (["hello.flow.yaml", "--every", "0.5s"], "not a length of time"),
+        (["hello.flow.yaml", "--every", "0.5s"], "must be 1 s at least"),
+        (["hello.flow.yaml", "--every", "99999999999999d"], "must be 1 s at least, and 11574 d at most"),
         (["hello.flow.yaml"], "one of the arguments --cron --every is required"),
         (["hello.flow.yaml", "--every", "1h", "--cron", "@daily"], "not allowed with"),
         (["helo.flow.yaml", "--every", "1h"], "Did you mean helo.flow.yaml?".replace("helo", "hello")),
@@ -321,6 +394,19 @@ def test_what_would_never_run_is_not_added(folder, home, capsys, words, message)
     assert main(["schedule", "add", *words]) == 2
     assert message in capsys.readouterr().err
     assert Schedules(home).names() == []
+
+
+def test_a_name_that_is_taken_is_told_before_grants_are_asked_for(folder, home, capsys):
+    assert main(["schedule", "add", "hello.flow.yaml", "--every", "1h"]) == 0
+    (folder / "hello.flow.yaml").write_text("phloem: 1\nnodes:\n  w: {kind: files.wrote@1}\n")
+    assert main(["schedule", "add", "hello.flow.yaml", "--every", "1h"]) == 2
+    assert "there is a schedule called hello already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("grace", ["²", "soon", "-5", ""])
+def test_a_grace_that_is_no_length_of_time_is_told(home, capsys, grace):
+    assert main(["schedule", "serve", f"--grace={grace}"]) == 2
+    assert "not a length of time" in capsys.readouterr().err
 
 
 def test_a_damaged_schedule_does_not_hide_the_others(folder, home, capsys):

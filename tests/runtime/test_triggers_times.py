@@ -10,7 +10,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 from phloem.runtime.errors import ConfigError
-from phloem.runtime.triggers.times import Cron, Every, local_zone, zone_named
+from phloem.runtime.triggers.times import Cron, Every, local_zone, local_zone_changed, zone_named
 
 BERLIN = ZoneInfo("Europe/Berlin")
 """At 2:00 on 2026-03-29 the clock leaps to 3:00, and at 3:00 on 2026-10-25 back to 2:00."""
@@ -160,12 +160,25 @@ def test_every_so_often_is_counted_from_a_moment_whatever_the_clock_does():
     assert every.after(since + timedelta(hours=1), UTC) == since + timedelta(hours=2)
 
 
-@for_all(st.sampled_from([1, 7, 0.5, 600, 86_400, 100_000.25]), st.integers(0, 10**9), st.integers(0, 10**6))
+@for_all(st.sampled_from([1, 7, 1.5, 600, 86_400, 100_000.25]), st.integers(0, 10**9), st.integers(0, 10**6))
 def test_the_next_time_is_the_first_of_them(seconds, start, micros):
     every = Every(seconds)
     moment = datetime.fromtimestamp(start, UTC) + timedelta(microseconds=micros)
     due = every.after(moment, UTC)
     assert due is not None and moment < due <= moment + timedelta(seconds=seconds, microseconds=2)
+
+
+def test_another_time_zone_of_the_machine_is_noticed(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    local_zone_changed()
+    assert not local_zone_changed()
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert local_zone_changed() and local_zone() == ZoneInfo("Asia/Tokyo")
+    assert not local_zone_changed()
+    monkeypatch.setenv("TZ", "no/such")
+    assert not local_zone_changed()
+    monkeypatch.undo()
+    local_zone_changed()
 
 
 def test_zones_have_names_and_nearest_names():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +122,42 @@ def test_what_a_run_wrote_itself_has_not_changed_until_someone_else_changes_it(t
     link.symlink_to(path)
     with pytest.raises(TimeoutError):
         wait_for([link], write, most=0.6)
+
+
+@pytest.mark.slow
+def test_what_a_run_is_just_writing_has_not_changed(tmp_path, monkeypatch):
+    """It is told that it was written when that is done, which may be after the first notice of it."""
+    monkeypatch.setattr(watching, "QUIET", 0.6)
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+
+    def write(watch: Watch) -> None:
+        path.write_text("by the run")
+        time.sleep(0.4)
+        watch.wrote(path)
+
+    with pytest.raises(TimeoutError):
+        wait_for([path], write, most=2.0)
+
+
+def test_of_a_folder_what_is_the_programs_own_does_not_count(tmp_path):
+    folder = tmp_path / "in"
+    (folder / "sub" / "journal").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    with (folder / "out.log").open("w") as log:
+        watch = Watch(own=[tmp_path / "link" / "sub" / "journal", folder / "x.recording"], streams=[log.fileno()])
+        watch.paths = frozenset({folder, tmp_path / "link"})
+        before = watch.snapshot()
+        log.write("a")
+        log.flush()
+        (folder / "sub" / "journal" / "a.db").write_text("a")
+        (folder / "x.recording").write_text("a")
+        assert watch.changed(before) == []
+        (folder / "sub" / "x.recording").write_text("a")
+        assert watch.changed(before) == [folder / "sub" / "x.recording", tmp_path / "link" / "sub" / "x.recording"]
+    named = Watch(own=[folder / "x.recording"])
+    named.paths = frozenset({folder / "x.recording"})
+    assert list(named.snapshot()) == [folder / "x.recording"], "what is named counts all the same"
 
 
 def test_a_burst_of_changes_is_one(tmp_path):

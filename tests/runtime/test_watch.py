@@ -129,6 +129,28 @@ def test_what_is_not_there_yet_is_waited_for_and_results_are_kept_apart(tmp_path
     assert watching.end(signal.SIGTERM) == 0
 
 
+LIST = """\
+phloem: 1
+nodes:
+  list: {kind: files.list@1, set: {folder: .}}
+outputs: {names: list.names}
+"""
+
+
+@pytest.mark.slow
+def test_what_every_run_leaves_in_a_watched_folder_is_no_reason_for_another(tmp_path, watch):
+    """Its output, the home, a recording, a trace."""
+    (tmp_path / "list.flow.yaml").write_text(LIST)
+    watching = watch("list.flow.yaml", "--record", "x.phloem-recording", "--trace", "file:trace.jsonl", "--json")
+    watching.waits(1)
+    time.sleep(2)
+    assert len(watching.results) == 1 and "changed" not in watching.err
+    (tmp_path / "new.txt").write_text("a")
+    watching.waits(2)
+    assert watching.err.count("changed: new.txt") == 1
+    assert watching.end() == 0
+
+
 SLOW = """\
 phloem: 1
 inputs: {url: text, note: {type: text, value: note.txt}}

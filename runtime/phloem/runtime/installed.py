@@ -33,10 +33,13 @@ def installed(home: Home) -> Offers:
     path = home.path / "installed.json"
     folders = _folders()
     kept = _read(path)
-    known = kept.get(sys.prefix, {})
-    # An older version of Phloem may have kept fewer groups.
-    if known.get("folders") == folders and all(group in known["offers"] for group in GROUPS):
-        return {group: [(name, value) for name, value in known["offers"][group]] for group in GROUPS}
+    try:
+        known = kept[sys.prefix]
+        if known["folders"] == folders:
+            return {group: [(str(name), str(value)) for name, value in known["offers"][group]] for group in GROUPS}
+    except (LookupError, TypeError, ValueError):
+        # Nothing was kept, or by an older version, with fewer groups, or it is damaged.
+        pass
     offers = _look()
     _write(path, {**kept, sys.prefix: {"folders": folders, "offers": offers}})
     return offers

@@ -180,6 +180,8 @@ class Settings:
         tree = yaml.compose(self._text, yaml.SafeLoader)
         entries = tree.value if isinstance(tree, yaml.MappingNode) else []
         found = [(key, value) for key, value in entries if key.value == name]
+        if not found:
+            raise ConfigError(f"{self.path}: {name} comes from elsewhere in the file", hint="Write it out at the top.")
         if len(found) > 1:
             raise ConfigError(f"{self.path}:{found[1][0].start_mark.line + 1}: {name} is there twice")
         return found[0][1]

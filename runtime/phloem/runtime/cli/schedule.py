@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 
-from phloem.runtime.cli import INTERRUPTED, complain
 from phloem.runtime.cli.schedule_arguments import OWN
+from phloem.runtime.cli.schedule_shown import list_all, next_words, show, tell_if_not_served
 from phloem.runtime.document.fields import seconds_of
-from phloem.runtime.errors import ConfigError, PhloemError
+from phloem.runtime.errors import ConfigError
 from phloem.runtime.home import Home
-from phloem.runtime.triggers.history import History, Last
+from phloem.runtime.triggers.history import History
 from phloem.runtime.triggers.launch import Launch
-from phloem.runtime.triggers.schedules import Schedule, Schedules
+from phloem.runtime.triggers.schedule import Schedule
+from phloem.runtime.triggers.schedules import Schedules
 from phloem.runtime.triggers.times import Cron, Every, Times, zone_named
 from phloem.runtime.words import printable
 
 __all__ = ["main"]
-
-NEXT: Final = 3
-"""How many of the next times are shown."""
 
 
 def main(given: argparse.Namespace) -> int:
     """Do what was asked; the exit code."""
     home = Home.default()
     actions = {
-        "add": _add, "list": _list, "show": _show, "run-now": _run_now, "pause": _pause, "resume": _pause,
+        "add": _add, "list": list_all, "show": show, "run-now": _run_now, "pause": _pause, "resume": _pause,
         "remove": _remove, "serve": _serve,
     }  # fmt: skip
     return actions[given.action](given, home)
@@ -45,8 +41,11 @@ def _add(given: argparse.Namespace, home: Home) -> int:
     times = _times(given)
     zone_named(given.timezone)
     file = Path(given.file).absolute()
+    schedules, name = Schedules(home), given.name or _name_of(file)
+    # Before anybody is asked for grants.
+    schedules.must_be_free(name)
     schedule = Schedule(
-        name=given.name or _name_of(file),
+        name=name,
         file=file,
         times=times,
         timezone=given.timezone,
@@ -58,9 +57,9 @@ def _add(given: argparse.Namespace, home: Home) -> int:
         overlap=given.overlap,
         since=datetime.now(UTC),
     )
-    Schedules(home).add(schedule)
-    print(f"{schedule.name}: {schedule.when}, first {_next(schedule)}")
-    _tell_if_not_served(home)
+    schedules.add(schedule)
+    print(f"{schedule.name}: {schedule.when}, first {next_words(schedule)}")
+    tell_if_not_served(home)
     return 0
 
 
@@ -68,7 +67,7 @@ def _times(given: argparse.Namespace) -> Times:
     if given.cron is not None:
         return Cron.parse(given.cron)
     seconds = seconds_of(given.every)
-    if not seconds or seconds < 1:
+    if not seconds:
         raise ConfigError(f"--every {given.every}: not a length of time", hint="Write --every 10m, or 90s, 6h, 1d.")
     return Every(seconds, datetime.now(UTC).replace(microsecond=0))
 
@@ -135,108 +134,6 @@ def _grants(given: argparse.Namespace, home: Home) -> list[str]:
     return asyncio.run(ask())
 
 
-def _list(given: argparse.Namespace, home: Home) -> int:
-    schedules, code = Schedules(home), 0
-    rows: list[dict[str, Any]] = []
-    times: dict[str, str] = {}
-    for name in schedules.names():
-        try:
-            schedule = schedules.read(name)
-            rows.append(_about(schedule, home))
-            times[name] = _next(schedule)
-        except PhloemError as error:
-            code = 2
-            if given.json:
-                rows.append({"name": name, "damaged": str(error)})
-            else:
-                complain(error)
-    if given.json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
-        return code
-    if not rows and not code:
-        print("There are no schedules; phloem schedule add makes one.", file=sys.stderr)
-    _print_table([[row["name"], row["when"], times[row["name"]], _last(row)] for row in rows])
-    if rows:
-        _tell_if_not_served(home)
-    return code
-
-
-def _print_table(rows: list[list[str]]) -> None:
-    if rows:
-        table = [["name", "when", "next", "last"], *rows]
-        widths = [max(len(line[column]) for line in table) for column in range(3)]
-        for line in table:
-            print(
-                "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]).rstrip()
-            )
-
-
-def _show(given: argparse.Namespace, home: Home) -> int:
-    schedules = Schedules(home)
-    schedule = schedules.read(given.name)
-    about = _about(schedule, home)
-    history = History(home, schedule.name)
-    about |= {
-        "file": str(schedules.path(schedule.name)),
-        "command": ["phloem", "run", *schedule.words],
-        "folder": str(schedule.folder or schedule.file.parent),
-        "logs": [str(one) for one in history.newest_logs(5)],
-    }
-    if given.json:
-        print(json.dumps(about, ensure_ascii=False, indent=2))
-        return 0
-    import shlex
-
-    print(f"{schedule.name}: {schedule.when}" + (", paused" if schedule.paused else ""))
-    print(f"  runs   {printable(shlex.join(about['command']))}")
-    print(f"  in     {printable(about['folder'])}")
-    if about["next"]:
-        print(f"  next   {', '.join(_clock(datetime.fromisoformat(one), schedule) for one in about['next'])}")
-    print(f"  last   {_last(about)}")
-    if about["failures"] > 1:
-        print(f"         the last {about['failures']} runs did not end well")
-    for number, log in enumerate(about["logs"]):
-        print(f"  {'logs' if number == 0 else '    '}   {log}")
-    print(f"  kept   {about['file']}")
-    _tell_if_not_served(home)
-    return 0
-
-
-def _about(schedule: Schedule, home: Home) -> dict[str, Any]:
-    """What there is to say of a schedule, as JSON data."""
-    history = History(home, schedule.name)
-    upcoming = [] if schedule.paused else schedule.next(NEXT, datetime.now(UTC))
-    return {
-        "name": schedule.name,
-        "workflow": str(schedule.file),
-        "when": schedule.when,
-        "paused": schedule.paused,
-        "missed": schedule.missed,
-        "overlap": schedule.overlap,
-        "next": [one.isoformat() for one in upcoming],
-        "last": asdict(history.last) if history.last else None,
-        "failures": history.failures,
-    }
-
-
-def _next(schedule: Schedule) -> str:
-    """When it is due next, in words."""
-    upcoming = None if schedule.paused else schedule.after(datetime.now(UTC))
-    return _clock(upcoming, schedule) if upcoming else "paused" if schedule.paused else "never"
-
-
-def _last(row: dict[str, Any]) -> str:
-    if row["last"] is None:
-        return "has not run yet"
-    last = Last(**row["last"])
-    began = datetime.fromisoformat(last.began).astimezone().strftime("%Y-%m-%d %H:%M")
-    took = ""
-    if last.ended:
-        seconds = (datetime.fromisoformat(last.ended) - datetime.fromisoformat(last.began)).total_seconds()
-        took = f", {seconds:.0f} s"
-    return f"{last.status} ({began}{took})" + (f": {printable(last.error)}" if last.error else "")
-
-
 def _run_now(given: argparse.Namespace, home: Home) -> int:
     return asyncio.run(_run_and_follow(Schedules(home).read(given.name), home))
 
@@ -249,9 +146,10 @@ async def _run_and_follow(schedule: Schedule, home: Home) -> int:
         log = f"Its log is {History(home, schedule.name).logs / last.log}" if last else None
         raise ConfigError(f"{schedule.name} is running already", hint=log)
     loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []
     for one in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
-            loop.add_signal_handler(one, lambda: loop.create_task(launch.cancel()))
+            loop.add_signal_handler(one, lambda: stopping.append(loop.create_task(launch.cancel())))
     following = asyncio.ensure_future(_follow(launch))
     ending = await launch.ending()
     await following
@@ -260,7 +158,8 @@ async def _run_and_follow(schedule: Schedule, home: Home) -> int:
             loop.remove_signal_handler(one)
     code = launch.process.returncode or 0
     print(f"{schedule.name}: {ending.status}; its log is {launch.log}", file=sys.stderr)
-    return code if code in (0, 1, 2, 3, INTERRUPTED) else 1
+    # One that was ended by a signal has a number below 0.
+    return code if code >= 0 else 1
 
 
 async def _follow(launch: Launch) -> None:
@@ -285,14 +184,14 @@ def _pause(given: argparse.Namespace, home: Home) -> int:
     schedule = Schedules(home).pause(given.name, paused)
     if not paused:
         History(home, schedule.name).handle(datetime.now(UTC), schedule.when)
-    print(f"{schedule.name}: " + ("paused" if paused else f"next {_next(schedule)}"))
+    print(f"{schedule.name}: " + ("paused" if paused else f"next {next_words(schedule)}"))
     return 0
 
 
 def _remove(given: argparse.Namespace, home: Home) -> int:
+    Schedules(home).remove(given.name)
     history = History(home, given.name)
     running = history.is_running
-    Schedules(home).remove(given.name)
     history.remove()
     print(f"{given.name}: removed" + (", while a run of it goes on to its end" if running else ""))
     return 0
@@ -301,7 +200,7 @@ def _remove(given: argparse.Namespace, home: Home) -> int:
 def _serve(given: argparse.Namespace, home: Home) -> int:
     from phloem.runtime.triggers.serve import Service
 
-    grace = seconds_of(given.grace) if not given.grace.isdigit() else float(given.grace)
+    grace = float(given.grace) if re.fullmatch(r"[0-9]{1,9}", given.grace) else seconds_of(given.grace)
     if grace is None:
         raise ConfigError(f"--grace {given.grace}: not a length of time", hint="Write --grace 60s, or 5m.")
     if given.at_once < 1:
@@ -320,16 +219,6 @@ def _serve(given: argparse.Namespace, home: Home) -> int:
 
 
 def _tell(line: str) -> None:
-    print(f"{datetime.now().strftime('%Y-%m-%d %H:%M:%S')} {printable(line)}", file=sys.stderr, flush=True)
-
-
-def _tell_if_not_served(home: Home) -> None:
-    from phloem.runtime.triggers.serve import is_served
-
-    if not is_served(home):
-        print("Nothing runs them: phloem schedule serve does, and has to go on.", file=sys.stderr)
-
-
-def _clock(moment: datetime, schedule: Schedule) -> str:
-    """A time as the clocks of the schedule show it."""
-    return moment.astimezone(schedule.zone).strftime("%a %Y-%m-%d %H:%M %Z")
+    # What the schedules are for goes on when nobody can be told of it, as on a full disk.
+    with suppress(OSError):
+        print(f"{datetime.now().strftime('%Y-%m-%d %H:%M:%S')} {printable(line)}", file=sys.stderr, flush=True)

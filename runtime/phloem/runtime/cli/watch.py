@@ -24,7 +24,10 @@ from phloem.runtime.document import load
 from phloem.runtime.engine import Engine
 from phloem.runtime.errors import ConfigError, PhloemError, WorkflowError
 from phloem.runtime.grants import Grant
+from phloem.runtime.home import Home
 from phloem.runtime.runs import Options, Result
+from phloem.runtime.settings import Settings
+from phloem.runtime.tracing.choice import Choice
 from phloem.runtime.triggers.watching import Snapshot, Watch
 from phloem.runtime.wishes import wishes
 from phloem.runtime.words import or_list, printable
@@ -52,7 +55,7 @@ class _Watching:
         self.given = given
         self.file = Path(given.file)
         self.engine = Engine()
-        self.watch = Watch()
+        self.watch = Watch(_own_places(given, self.engine.home), streams=(1, 2))
         self.stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -166,6 +169,17 @@ class _Watching:
             value = text.partition("=")[2]
             if value.startswith("@") and not value.startswith("@@"):
                 yield Path(value[1:]).expanduser()
+
+
+def _own_places(given: argparse.Namespace, home: Home) -> Iterator[Path]:
+    """What every run changes, wherever it may lie: a run must not be the reason for the next."""
+    yield from (home.cache, home.journal, home.plans, home.collections, home.schedules, home.path / "installed.json")
+    for name in (given.record, given.replay):
+        if name:
+            yield from (Path(name).expanduser(), Path(f"{name}.partial").expanduser())
+    trace = Choice.read(os.environ, Settings.load(home))
+    if trace is not None and trace.path is not None:
+        yield trace.path
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Final
 
 __all__ = ["Lock"]
 
-TRIES: Final = 5
+TRIES: Final = 40
+"""How often it is tried, 5 ms apart: whoever only looks whether a lock is free holds it for a moment."""
 
 
 class Lock:
@@ -21,13 +22,16 @@ class Lock:
 
     def take(self, *, shared: bool = False) -> bool:
         """Take it if nobody else has it; several may have a shared one. OSError if the file cannot be made."""
+        return self._take(shared, TRIES)
+
+    def _take(self, shared: bool, tries: int) -> bool:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        # Whoever only looks whether it is free holds it for a moment.
-        for _ in range(TRIES):
+        for left in reversed(range(tries)):
             if _locked(handle, shared):
                 self.handle = handle
                 return True
-            time.sleep(0.005)
+            if left:
+                time.sleep(0.005)
         os.close(handle)
         return False
 
@@ -43,7 +47,7 @@ class Lock:
             return True
         lock = Lock(path)
         try:
-            return lock.take()
+            return lock._take(False, 3)
         except OSError:
             return True
         finally:

@@ -1,23 +1,29 @@
 """Looking after the schedules of a home: each is run when it is due, until this is told to stop.
 
 The schedules' files are read again whenever one of them changes. Times that passed while nobody looked, because this
-did not run or the machine slept, are dealt with as each schedule says.
+did not run or the machine slept, are dealt with as each schedule says. A run that was cut short goes on before anything
+else of its schedule begins.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from phloem.runtime.errors import ConfigError, PhloemError
 from phloem.runtime.home import Home
-from phloem.runtime.triggers.history import History
+from phloem.runtime.triggers.cut_short import CutShort, reason_to_leave, what_became_of
+from phloem.runtime.triggers.history import Ending, History, Last
 from phloem.runtime.triggers.launch import Launch
 from phloem.runtime.triggers.locks import Lock
-from phloem.runtime.triggers.schedules import Schedule, Schedules, private_folder
+from phloem.runtime.triggers.schedule import Schedule
+from phloem.runtime.triggers.schedules import Schedules, private_folder
+from phloem.runtime.triggers.times import local_zone_changed
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -26,7 +32,6 @@ __all__ = ["Service", "is_served"]
 
 LOOK_EVERY: Final = 1.0
 """Seconds between looks at the schedules' files, and at the clock, which may have been set or have slept."""
-MOST_COUNTED: Final = 1_000
 LATE: Final = timedelta(seconds=60)
 """Something that begins later than this was missed."""
 
@@ -48,8 +53,14 @@ class Service:
         self._seen: dict[str, tuple[int, ...]] = {}
         self._launches: dict[Launch, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[str] = set()
+        """Schedules whose next run has to wait: for a place, or for one that goes on first."""
+        self._cleared: set[str] = set()
+        """Schedules whose runs that nobody heard the end of are being dealt with."""
+        self._looked = _now()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._ending = False
         self._jobs: AsyncIOScheduler = _scheduler()
 
     def stop(self) -> None:
@@ -57,6 +68,9 @@ class Service:
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
+        # Who stops this may stop the runs as well, as a machine does that is shut down.
+        for launch in self._launches:
+            launch.may_be_put_off = True
 
     async def run(self, grace: float = 60.0) -> None:
         """Look after the schedules until `stop`; then what runs has `grace` seconds. ConfigError if another does."""
@@ -65,11 +79,12 @@ class Service:
             self._jobs.start()
             while not self._stopping.is_set():
                 self._follow()
-                self._jobs.wakeup()
+                self._look_at_the_clock()
                 await _either(self._stopping, LOOK_EVERY)
-            self._jobs.shutdown(wait=False)
             await self._end(grace)
         finally:
+            if self._jobs.running:
+                self._jobs.shutdown(wait=False)
             lock.release()
 
     def _lock(self) -> Lock:
@@ -81,9 +96,12 @@ class Service:
                 os.truncate(lock.handle, 0)
                 os.write(lock.handle, str(os.getpid()).encode())
                 return lock
-            holder = path.read_text("utf-8").strip()
         except OSError as error:
             raise ConfigError(f"cannot use {path}: {(error.strerror or str(error)).lower()}") from error
+        holder = ""
+        # Windows lets nobody read a file that is locked.
+        with suppress(OSError, ValueError):
+            holder = path.read_text("utf-8").strip()
         who = f" (process {holder})" if holder.isdigit() else ""
         raise ConfigError(f"the schedules of {self.home.path} are looked after already{who}")
 
@@ -117,7 +135,8 @@ class Service:
         before = self._known.get(name)
         self._known[name] = schedule
         history, now = History(self.home, name), _now()
-        history.settle()
+        if before is None:
+            self._clear(name)
         if schedule.paused:
             self._drop(name)
             self._tell(f"{name}: paused")
@@ -128,16 +147,27 @@ class Service:
         elif history.handled(schedule.when) is None:
             history.handle(now if before is not None or schedule.since is None else schedule.since, schedule.when)
         due = schedule.after(now)
-        if due is None:
-            self._drop(name)
-            self._tell(f"{name}: never due")
-            return
+        self._tell(f"{name}: {schedule.when}, next {schedule.shown(due)}" if due else f"{name}: never due")
+        self._await(schedule)
+
+    def _await(self, schedule: Schedule) -> None:
+        """Have it come when it is due, and at once if it was due already."""
         self._jobs.add_job(
-            self._fire, _trigger(schedule), args=[name], id=name, replace_existing=True,
+            self._fire, _trigger(schedule), args=[schedule.name], id=schedule.name, replace_existing=True,
             misfire_grace_time=None, coalesce=True, max_instances=1_000_000,
         )  # fmt: skip
-        self._tell(f"{name}: {schedule.when}, next {shown(due, schedule)}")
-        self._come(name)
+        self._come(schedule.name)
+
+    def _look_at_the_clock(self) -> None:
+        """Notice times that passed while the machine slept, a clock that was set back (what waits for a time would wait
+        until it is there again), and another time zone."""
+        now = _now()
+        if now < self._looked or local_zone_changed():
+            for schedule in self._known.values():
+                if not schedule.paused:
+                    self._await(schedule)
+        self._looked = now
+        self._jobs.wakeup()
 
     def _drop(self, name: str) -> None:
         if self._jobs.get_job(name) is not None:
@@ -149,52 +179,137 @@ class Service:
     def _come(self, name: str) -> None:
         """Begin a run for what was due since the schedule was last dealt with, if anything was."""
         schedule, now = self._known.get(name), _now()
-        if schedule is None or schedule.paused or self._stopping.is_set():
+        if schedule is None or schedule.paused or name in self._waiting or self._stopping.is_set():
             return
-        history = History(self.home, name)
+        due, _ = self._outstanding(schedule, now)
+        if due is None:
+            return
+        if schedule.missed == "skip" and now - due > LATE:
+            History(self.home, name).handle(due, schedule.when)
+            self._tell(f"{name}: missed {schedule.shown(due)}, left out")
+            return
+        self._waiting.add(name)
+        self._spawn(self._turn(name))
+
+    def _outstanding(self, schedule: Schedule, now: datetime) -> tuple[datetime | None, int]:
+        """The last time at which it was due and that is not dealt with, and how many there were."""
+        history = History(self.home, schedule.name)
         handled = history.handled(schedule.when) or now
         if handled > now + timedelta(hours=1):
             # The clock was wrong when that was noted.
             history.handle(now, schedule.when)
-            return
-        due, count = _due(schedule, handled, now)
-        if due is None:
-            return
-        history.handle(due, schedule.when)
-        if schedule.missed == "skip" and now - due > LATE:
-            self._tell(f"{name}: missed {shown(due, schedule)}, left out")
-            return
-        task = asyncio.get_running_loop().create_task(self._run(schedule, due, count - 1))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            return None, 0
+        return schedule.last_due(handled, now)
 
-    async def _run(self, schedule: Schedule, due: datetime, missed: int) -> None:
-        name = schedule.name
+    async def _turn(self, name: str) -> None:
+        """Run it for what is due when there is a place for it. What has not begun is not dealt with: if this is ended
+        first, the next one finds it."""
         async with self._places:
-            if self._stopping.is_set():
+            self._waiting.discard(name)
+            schedule = self._known.get(name)
+            if schedule is None or schedule.paused or self._stopping.is_set():
+                return
+            due, count = self._outstanding(schedule, _now())
+            if due is None:
                 return
             try:
-                launch = await Launch.begin(self.home, schedule, due=due, missed=missed)
+                launch = await Launch.begin(self.home, schedule, due=due, missed=count - 1)
             except PhloemError as error:
-                self._tell(f"error: {name}: {error}")
+                self._tell(f"error: {error}")
                 return
             if launch is None:
-                self._tell(f"{name}: left out {shown(due, schedule)}, for the run before it still goes on")
+                History(self.home, name).handle(due, schedule.when)
+                self._tell(f"{name}: left out {schedule.shown(due)}, for the run before it still goes on")
                 return
-            more = f", with {missed} more that were missed" if missed else ""
-            self._tell(f"{name}: running for {shown(due, schedule)}{more}")
-            self._launches[launch] = name
-            try:
-                ending = await launch.ending()
-            finally:
-                del self._launches[launch]
+            more = f", with {count - 1} more that were missed" if count > 1 else ""
+            self._tell(f"{name}: running for {schedule.shown(due)}{more}")
+            await self._see_through(launch, schedule)
+
+    async def _see_through(self, launch: Launch, schedule: Schedule) -> None:
+        """Wait for the end of a run, and tell it. One that was killed goes on."""
+        self._launches[launch] = schedule.name
+        launch.may_be_put_off = self._stopping.is_set()
+        if self._ending:
+            self._spawn(launch.cancel())
+        try:
+            ending = await launch.ending()
+        finally:
+            del self._launches[launch]
         upcoming = schedule.after(_now())
         reason = f": {ending.error}" if ending.error else ""
-        following = f"; next {shown(upcoming, schedule)}" if upcoming else ""
-        self._tell(f"{name}: {ending.status}{reason}{following}")
+        following = f"; next {schedule.shown(upcoming)}" if upcoming else ""
+        self._tell(f"{schedule.name}: {ending.status}{reason}{following}")
+        self._clear(schedule.name)
+
+    def _clear(self, name: str) -> None:
+        """Deal with the runs of a schedule that nobody heard the end of, if there are any."""
+        if name not in self._cleared and self._unheard(name):
+            self._cleared.add(name)
+            self._waiting.add(name)
+            self._spawn(self._deal(name))
+
+    def _unheard(self, name: str) -> list[Last]:
+        own = {launch.last.log for launch, whose in self._launches.items() if whose == name}
+        return [one for one in History(self.home, name).unfinished if one.log not in own]
+
+    async def _deal(self, name: str) -> None:
+        """Note the end of each run that nobody heard the end of, or have it go on."""
+        try:
+            while not self._stopping.is_set() and (schedule := self._known.get(name)) and (left := self._unheard(name)):
+                found = None if schedule.paused else next(
+                    ((last, end) for last in left if (end := what_became_of(self.home, schedule, last))), None
+                )  # fmt: skip
+                if found is not None and await self._settled(schedule, *found):
+                    continue
+                # Somebody is at work on it, and what is due meanwhile is left out or not, as ever. Of runs that overlap
+                # only the record of runs tells, which takes longer to ask.
+                self._waiting.discard(name)
+                await _either(self._stopping, LOOK_EVERY * (5 if schedule.overlap else 1))
+        except PhloemError as error:
+            self._tell(f"error: {name}: what was cut short cannot go on: {error}")
+        finally:
+            self._cleared.discard(name)
+            self._waiting.discard(name)
+        self._come(name)
+
+    async def _settled(self, schedule: Schedule, last: Last, end: CutShort | Ending) -> bool:
+        """Note how a run ended, or have it go on to its end; False if another of the schedule was quicker."""
+        name, history = schedule.name, History(self.home, schedule.name)
+        if isinstance(end, Ending):
+            history.end(last, end)
+            self._tell(f"{name}: {end.status}" + (f": {end.error}" if end.error else ""))
+            return True
+        reason = reason_to_leave(schedule, last)
+        if reason is not None:
+            hint = f"; `phloem runs resume {end.run}` goes on with it" if end.run else ""
+            history.end(last, Ending(end.run, "interrupted", f"{reason}{hint}"))
+            self._tell(f"{name}: was interrupted, and is left so: {reason}{hint}")
+            return True
+        async with self._places:
+            if self._stopping.is_set() or name not in self._known:
+                return False
+            launch = await Launch.begin(self.home, schedule, instead_of=replace(last, run=end.run))
+            if launch is None:
+                return False
+            how = f"going on with {end.run}" if end.run else "beginning again, for nothing of it is recorded"
+            self._tell(f"{name}: was interrupted; {how}")
+            await self._see_through(launch, schedule)
+        return True
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # A bug of ours: that it is told is the least, and the other schedules go on.
+            self._tell(f"error: this is a bug in Phloem: {type(error).__name__}: {error}")
 
     async def _end(self, grace: float) -> None:
-        """Wait for what runs, at most so long; then cancel it."""
+        """Wait for what runs, at most so long; then put it off."""
         if self._launches:
             names = ", ".join(sorted(self._launches.values()))
             self._tell(f"stopping; waiting for {names} at most {grace:g} s")
@@ -202,31 +317,10 @@ class Service:
         hurried = asyncio.ensure_future(self._hurry.wait())
         await asyncio.wait([waiting, hurried], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
+        # From now on also what is just being begun.
+        self._ending = True
         await asyncio.gather(*(launch.cancel() for launch in list(self._launches)))
         await waiting
-
-
-def shown(moment: datetime, schedule: Schedule) -> str:
-    """`2026-11-23 07:00` as the clocks of the schedule show it; seconds only where there are some."""
-    local = moment.astimezone(schedule.zone)
-    return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
-
-
-def _due(schedule: Schedule, handled: datetime, now: datetime) -> tuple[datetime | None, int]:
-    """The last time up to `now` that was not dealt with, and how many there were; beyond a thousand nobody counts."""
-    last, count = None, 0
-    moment = schedule.after(handled)
-    while moment is not None and moment <= now and count < MOST_COUNTED:
-        last, count = moment, count + 1
-        moment = schedule.after(moment)
-    if moment is not None and moment <= now:
-        # Of so many the last is found from the end.
-        step = timedelta(seconds=1)
-        while (moment := schedule.after(now - step)) is None or moment > now:
-            step *= 4
-        while moment is not None and moment <= now:
-            last, moment = moment, schedule.after(moment)
-    return last, count
 
 
 def _now() -> datetime:

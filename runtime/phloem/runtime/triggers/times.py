@@ -12,7 +12,7 @@ from typing import Final
 from phloem.runtime.errors import ConfigError
 from phloem.runtime.words import nearest
 
-__all__ = ["Cron", "Every", "Times", "local_zone", "zone_named"]
+__all__ = ["Cron", "Every", "Times", "local_zone", "local_zone_changed", "zone_named"]
 
 _MINUTE: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = 40 * 366
@@ -145,12 +145,25 @@ _LAST: Final = date.max.toordinal() - 1
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Every so many seconds, counted from `since`; the clock may change as it likes."""
+    """Every so many seconds, counted from `since`; the clock may change as it likes. ConfigError for less than a
+    second, or more than 11574 days, as for every length of time in a file."""
 
     seconds: float
     since: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
-    def after(self, moment: datetime, zone: tzinfo) -> datetime | None:
+    def __post_init__(self) -> None:
+        if not 1 <= self.seconds <= 1e9:
+            raise ConfigError("the time from one run to the next must be 1 s at least, and 11574 d at most")
+
+    @property
+    def text(self) -> str:
+        """`10 min`, `36 h`, `90 s`, `1.5 s`."""
+        for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+            if self.seconds % size == 0:
+                return f"{int(self.seconds // size)} {unit}"
+        return f"{self.seconds} s"
+
+    def after(self, moment: datetime, zone: tzinfo) -> datetime:
         """The first time it is due later than `moment`."""
         passed = (moment - self.since).total_seconds()
         count = max(math.floor(passed / self.seconds) + 1, 1)
@@ -183,6 +196,18 @@ def local_zone() -> tzinfo:
     from tzlocal import get_localzone
 
     return get_localzone()
+
+
+def local_zone_changed() -> bool:
+    """Look again what the time zone of this machine is: it may be carried about. True if it was another before."""
+    from tzlocal import reload_localzone
+
+    before = local_zone()
+    try:
+        return str(reload_localzone()) != str(before)
+    except (LookupError, ValueError, OSError):
+        # As while it is being set.
+        return False
 
 
 def _ending_in(name: str, known: set[str]) -> str | None:

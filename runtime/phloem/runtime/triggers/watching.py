@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -27,30 +28,34 @@ takes long."""
 MOST_FILES: Final = 100_000
 """Files below one folder that are looked at."""
 
-State = tuple[int, int, int] | None
-"""When a file was written, in ns, its size and its number; None if it is not there."""
+State = tuple[int, int, int, int] | None
+"""When a file was written, in ns, its size, and its number and that of its disk; None if it is not there."""
 Snapshot = Mapping[Path, State]
 
 _LEFT_OUT: Final = ("~", ".swp", ".swx", ".tmp", ".pyc")
 
 
-def state_of(path: Path) -> State:
+def state_of(path: Path | int) -> State:
+    """The state of a file, or of an open one."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116, it may be a number
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
 
 
 class Watch:
     """Files and folders that are watched. Aim it, take a snapshot, do the work, and wait for what changed since.
 
-    Of a folder everything below it counts but what is hidden, and what editors leave beside a file while they save.
+    Of a folder everything below it counts but what is hidden, what editors leave beside a file while they save, and
+    what is the program's own: the files and folders in `own`, and the open files in `streams`, such as 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: Iterable[Path] = (), streams: Iterable[int] = ()) -> None:
         self.paths: frozenset[Path] = frozenset()
-        self._own: dict[Path, State] = {}
+        self._own_places = frozenset(Path(os.path.realpath(path)) for path in own)
+        self._streams = {found[2:] for one in streams if (found := state_of(one)) is not None}
+        self._written: dict[Path, State] = {}
         self._noticed = asyncio.Event()
         self._folders: tuple[frozenset[Path], frozenset[Path]] = (frozenset(), frozenset())
         self._task: asyncio.Task[None] | None = None
@@ -70,12 +75,12 @@ class Watch:
 
     def wrote(self, path: Path) -> None:
         """A run has written this file: as it is now it does not count as changed. May be called on any thread."""
-        self._own[path] = state_of(path)
+        self._written[path] = state_of(path)
 
     def snapshot(self) -> Snapshot:
         """The state of every file that is watched."""
         began = time.perf_counter()
-        found = {one: state_of(one) for path in self.paths for one in _files(path)}
+        found = dict(one for path in self.paths for one in self._states(path))
         self._cost = time.perf_counter() - began
         return found
 
@@ -88,8 +93,8 @@ class Watch:
         """Wait until something changed since a snapshot, and until the burst of changes is over; what changed."""
         while True:
             found = self.changed(before)
-            if found:
-                return await self._settled(before, found)
+            if found and (found := await self._settled(before, found)):
+                return found
             self._noticed.clear()
             self._listen()
             with suppress(TimeoutError):
@@ -101,14 +106,31 @@ class Watch:
         while (now := self.snapshot()) != seen and time.monotonic() < deadline:
             seen = now
             await asyncio.sleep(QUIET)
-        # What was changed and changed back, or taken away and put back, may have been found in between.
-        return self.changed(before) or found
+        # What was changed and changed back, or taken away and put back, may have been found in between. What a run was
+        # just writing has been told by now.
+        return self.changed(before) or [one for one in found if not self._is_written(one, now.get(one))]
 
     def _differs(self, path: Path, before: State, now: State) -> bool:
-        if before == now:
-            return False
+        return before != now and not self._is_written(path, now)
+
+    def _is_written(self, path: Path, now: State) -> bool:
+        """True if a run has written the file, and it is as the run left it."""
         real = Path(os.path.realpath(path))
-        return real not in self._own or self._own[real] != now
+        return real in self._written and self._written[real] == now
+
+    def _states(self, path: Path) -> Iterator[tuple[Path, State]]:
+        """The file itself, there or not, or every file below a folder that counts; each with its state."""
+        if not path.is_dir():
+            yield path, state_of(path)
+            return
+        own_names = {one.name for one in self._own_places}
+        for one in islice(_below(path, lambda one: one.name in own_names and self._is_own(one)), MOST_FILES):
+            state = state_of(one)
+            if state is None or state[2:] not in self._streams:
+                yield one, state
+
+    def _is_own(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)) in self._own_places
 
     def _listen(self) -> None:
         """Be noticed of changes where the paths are, or would be."""
@@ -159,17 +181,13 @@ def _nearest_folder(path: Path) -> Path:
     return next((one for one in path.parents if one.is_dir()), path.parent)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The file itself, there or not, or every file below a folder."""
-    if not path.is_dir():
-        yield path
-        return
-    count = 0
+def _below(path: Path, left_out: Callable[[Path], bool]) -> Iterator[Path]:
+    """Every file below a folder that may count."""
     for folder, inner, names in os.walk(path):
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
+        here = Path(folder)
+        inner[:] = sorted(
+            name for name in inner if not name.startswith(".") and name != "__pycache__" and not left_out(here / name)
+        )
         for name in names:
-            if not name.startswith(".") and not name.endswith(_LEFT_OUT):
-                yield Path(folder) / name
-                count += 1
-                if count == MOST_FILES:
-                    return
+            if not name.startswith(".") and not name.endswith(_LEFT_OUT) and not left_out(here / name):
+                yield here / name
