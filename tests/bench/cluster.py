@@ -129,9 +129,9 @@ def _cpu(cluster: Cluster) -> list[float]:
     """The CPU seconds of each worker so far, with the processes of its models: what is left where others compute too."""
     import psutil
 
-    assert cluster._local is not None
+    assert cluster.local is not None
     found = []
-    for worker in cluster._local.processes:
+    for worker in cluster.local.processes:
         tree = psutil.Process(worker.pid)
         times = [one.cpu_times() for one in (tree, *tree.children(recursive=True))]
         found.append(sum(one.user + one.system for one in times))

@@ -5,81 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from phloem.runtime import Engine, Options, parse
 from phloem.runtime import events as e
-from phloem.runtime.cluster import Cluster
+from phloem.runtime.cluster.desks import Desk
 from phloem.runtime.cluster.messages import Outbox
 from phloem.runtime.errors import InputError, LimitReached, NodeCrashed, ServiceError
-from phloem.runtime.home import Home
-from phloem.runtime.runs import Result
 from phloem.runtime.view import NodeView, RunView
 from phloem.runtime.workflow import Limit
-from support import weft
+from support.dask_kit import Kit
 from support.web_server import Answer, serving
 
 pytest.importorskip("distributed", reason="needs the extra dask")
+pytest_plugins = ["support.dask_fixtures"]
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Kit:
-    """Two workers, and runs with them or without."""
-
-    runner: asyncio.Runner
-    cluster: Cluster
-    log: Path
-    home: Home
-
-    def run(
-        self, text: str, *, here: bool = False, during: Callable[[Any], Any] | None = None, **words: Any
-    ) -> tuple[Result, list[e.Event]]:
-        """How a workflow ends, and its events."""
-        self.log.write_text("")
-        inputs = words.pop("inputs", {})
-        options = Options(cache=False, seed=3, **words) if "cache" not in words else Options(seed=3, **words)
-        if not here:
-            options = replace(options, on=self.cluster)
-
-        async def whole() -> tuple[Result, list[e.Event]]:
-            engine = Engine(self.home)
-            try:
-                run = engine.start(parse(text), inputs, options)
-                found: list[e.Event] = []
-                run.subscribe(found.append)
-                run.discard_events()
-                if during is not None:
-                    await during(run)
-                return await run.result(), found
-            finally:
-                await engine.close()
-
-        return self.runner.run(whole())
-
-    def notes(self, what: str = "") -> list[dict[str, Any]]:
-        return weft.entries(self.log, what)
-
-
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
-    folder = tmp_path_factory.mktemp("weft")
-    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
-        patch.setenv("PHLOEM_HOME", str(folder / "home"))
-        log = weft.install(folder, patch)
-        home = Home(folder / "home")
-        cluster = runner.run(Cluster.open("local:2", home))
-        yield Kit(runner, cluster, log, home)
-        runner.run(cluster.close())
-
-
-@pytest.fixture(autouse=True)
-def packages(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(weft.LOG, str(kit.log))
 
 
 def story(events: list[e.Event]) -> dict[str, Any]:
@@ -201,6 +143,39 @@ def test_value_that_was_dropped_is_sent_again(kit: Kit) -> None:
     kit.cluster._held._size = 0
     result, _ = kit.run(text)
     assert result.outputs == {"a": 2_000_000, "d": 2_000_000}
+
+
+def test_values_that_come_together_need_not_be_kept_together(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacked: list[bytes] = []
+    fetch = Desk.fetch
+
+    async def noting(self: Desk, content: bytes) -> bytes | None:
+        lacked.append(content)
+        return await fetch(self, content)
+
+    monkeypatch.setattr(Desk, "fetch", noting)
+    monkeypatch.setattr(kit.cluster._held, "limit", 100_000)
+    sizes = [60_000 + one for one in range(32)]
+    text = "phloem: 1\ninputs: {sizes: 'list[number]'}\nnodes: {l: {kind: weft.large@1, in: {size: input.sizes}, set: {of: k}}}\noutputs: {l: l.text}\n"
+    result, _ = kit.run(text, inputs={"sizes": sizes})
+    assert [len(one) for one in result.outputs["l"]] == sizes
+    assert lacked == []
+
+
+def test_workers_share_what_needs_the_same_large_value(kit: Kit) -> None:
+    text = """\
+phloem: 1
+inputs: {ns: "list[number]"}
+nodes:
+  make: {kind: weft.large@1, set: {size: 1000000, of: s}}
+  one: {kind: weft.length@1, in: {text: make.text, n: input.ns}, set: {seconds: 0.02}}
+outputs: {all: one.number}
+"""
+    for _ in range(2):
+        result, _ = kit.run(text, inputs={"ns": list(range(48))})
+        assert result.outputs == {"all": [1_000_000] * 48}
+    by_worker = Counter(one["pid"] for one in kit.notes("length"))
+    assert len(by_worker) == 2 and min(by_worker.values()) >= 12, by_worker
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,31 @@ outputs: {t: ask.text}
     assert len(weft.entries(log, "die")) == 3
 
 
+def test_three_workers_may_end_under_a_node_whatever_the_scheduler_allows(
+    log: Path, home: Home, tmp_path: Path
+) -> None:
+    async def whole(on: str) -> Result:
+        engine = Engine(home)
+        try:
+            cluster = await engine.cluster(on)
+            while len(cluster.workers) < 4:
+                await asyncio.sleep(0.05)
+            text = "phloem: 1\nnodes: {die: {kind: weft.die@1, set: {n: 1}}}\n"
+            return await engine.start(parse(text), {}, Options(on=cluster)).result()
+        finally:
+            await engine.close()
+
+    dask = DaskCluster(tmp_path)
+    try:
+        for _ in range(4):
+            dask.add()
+        result = asyncio.run(whole(dask.address))
+    finally:
+        dask.close()
+    assert "the workers that ran it ended, one after the other" in str(result.failures["die"])
+    assert len(weft.entries(log, "die")) == 3
+
+
 def test_workers_end_with_a_process_that_is_killed(log: Path, home: Home, tmp_path: Path) -> None:
     (tmp_path / "long.flow.yaml").write_text(
         "phloem: 1\nnodes: {ask: {kind: weft.ask@1, set: {prompt: long, seconds: 60}}}\n"

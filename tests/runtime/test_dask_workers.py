@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -40,7 +40,14 @@ def dask(tmp_path: Path) -> Iterator[DaskCluster]:
     cluster.close()
 
 
-def ran(home: Home, on: str, text: str, workers: int = 1, **words: object) -> tuple[Result, list[e.Event]]:
+def ran(
+    home: Home,
+    on: str,
+    text: str,
+    workers: int = 1,
+    listen: Callable[[e.Event], None] = lambda event: None,
+    **words: object,
+) -> tuple[Result, list[e.Event]]:
     """How a workflow ends on a cluster, once so many workers are there."""
 
     async def whole() -> tuple[Result, list[e.Event]]:
@@ -52,6 +59,7 @@ def ran(home: Home, on: str, text: str, workers: int = 1, **words: object) -> tu
             run = engine.start(parse(text), {}, Options(on=on, **words))  # type: ignore[arg-type]
             found: list[e.Event] = []
             run.subscribe(found.append)
+            run.subscribe(listen)
             run.discard_events()
             return await run.result(), found
         finally:
@@ -60,14 +68,16 @@ def ran(home: Home, on: str, text: str, workers: int = 1, **words: object) -> tu
     return asyncio.run(whole())
 
 
-def test_nobody_there(home: Home) -> None:
+def test_nobody_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phloem.runtime.cluster.dask.CONNECT_WITHIN", 0.5)
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         ran(home, "tcp://127.0.0.1:1", ASK)
     with pytest.raises(ConfigError, match="no certificates are set up"):
         ran(home, "tls://127.0.0.1:1", ASK)
 
 
-def test_scheduler_without_workers(dask: DaskCluster, home: Home) -> None:
+def test_scheduler_without_workers(dask: DaskCluster, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phloem.runtime.cluster.members.FIRST_WITHIN", 0.2)
     with pytest.raises(ConfigError, match="has no worker") as found:
         ran(home, dask.address, ASK)
     assert f"dask worker {dask.address}" in str(found.value)
@@ -83,6 +93,40 @@ def test_versions_that_differ_are_named(dask: DaskCluster, home: Home, tmp_path:
     ) as found:
         ran(home, dask.address, ASK)
     assert "Install the same versions" in str(found.value)
+
+
+def test_machine_without_phloem_is_named(dask: DaskCluster, home: Home, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['phloem'] = None\n")
+    dask.add(environment={"PYTHONPATH": str(tmp_path)})
+    with pytest.raises(
+        ConfigError, match=r"the worker tcp://127\.0\.0\.1:\d+ has no phloem, or one that knows nothing"
+    ):
+        ran(home, dask.address, ASK)
+
+
+def test_worker_that_comes_in_mid_run_and_has_other_versions_gets_nothing(
+    log: Path, dask: DaskCluster, home: Home, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "phloem-9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: phloem\nVersion: 9.9\n")
+    has = dask.add("--nthreads", "1")
+    text = """\
+phloem: 1
+inputs: {names: {type: "list[text]", value: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t]}}
+nodes: {ask: {kind: weft.ask@1, in: {prompt: input.names}, set: {seconds: 0.3}}}
+outputs: {t: ask.text}
+"""
+    path = os.pathsep.join([str(other.parent), os.environ["PYTHONPATH"]])
+
+    def listen(event: e.Event) -> None:
+        if isinstance(event, e.NodeStarted):
+            dask.add("--nthreads", "8", environment={"PYTHONPATH": path})
+
+    result, events = ran(home, dask.address, text, listen=listen)
+    assert result.status == "done", result.failures
+    assert {one["pid"] for one in weft.entries(log)} == {has.pid}
+    assert not [one for one in events if isinstance(one, e.NodeRetrying)]
 
 
 def test_kind_that_is_not_there_or_has_other_code(log: Path, dask: DaskCluster, home: Home, tmp_path: Path) -> None:
@@ -118,6 +162,23 @@ outputs: {t: ask.text}
     # A quantity of one is one at a time.
     assert [one["what"] for one in weft.entries(log)] == ["asked", "answered"] * 5
     assert len(answered) == 5
+
+
+def test_node_whose_worker_is_gone_for_good_is_not_waited_for(
+    log: Path, dask: DaskCluster, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phloem.runtime.cluster.loads.NONE_FOR", 0.2)
+    monkeypatch.setattr("phloem.runtime.cluster.cluster.LOOK_EVERY", 0.2)
+    has = dask.add("--resources", "model:demo=1")
+    dask.add()
+
+    def listen(event: e.Event) -> None:
+        if isinstance(event, e.NodeChunk):
+            has.kill()
+
+    text = ASK.replace("hello", "hello, seconds: 1.5")
+    result, _ = ran(home, dask.address, text, workers=2, listen=listen, model="local:demo")
+    assert "has model:demo any more" in str(result.failures["ask"])
 
 
 def test_model_that_only_workers_have_is_used_and_kept(
@@ -173,3 +234,17 @@ def test_missing_extra_is_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == 'error: --on needs Dask, which is an extra\n  pip install "phloem[dask]"\n'
+
+
+def test_workers_do_not_run_what_lies_in_the_folder(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "one.flow.yaml").write_text(
+        "phloem: 1\nnodes: {t: {kind: text.case@1, set: {text: a, to: upper}}}\noutputs: {t: t.text}\n"
+    )
+    for name in ("json", "dask", "msgpack"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "phloem.runtime.cli", "run", "one.flow.yaml", "--on", "local:1"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "A\n"), done.stderr
+    assert not (tmp_path / "ran").exists()

@@ -30,7 +30,8 @@ _WOULD: Final = {
     "net": "connect to", "read": "read", "write": "write", "model": "use the model", "spend": "spend money at",
     "secret": "use the secret", "browser": "open a browser", "run": "start the program",
 }  # fmt: skip
-LONGEST_LINE: Final = 1_000
+LONGEST_LINE: Final = 65_536
+"""Bytes that are read at once: a terminal hands over no more than one line (Linux 4,095 bytes of it, macOS 1,023)."""
 
 
 class AtTerminal:

@@ -262,11 +262,14 @@ def _content(name: str, value: str) -> str:
         return value
     try:
         if value == "@-":
-            return sys.stdin.buffer.read(INPUT_LIMIT).decode("utf-8")
-        path = Path(value[1:]).expanduser()
-        if path.stat().st_size > INPUT_LIMIT:
-            raise ConfigError(f"-i {name}: {path} is larger than {INPUT_LIMIT:,} bytes")
-        return path.read_text("utf-8")
+            data = b"" if sys.stdin is None else sys.stdin.buffer.read(INPUT_LIMIT + 1)
+        else:
+            with Path(value[1:]).expanduser().open("rb") as file:
+                data = file.read(INPUT_LIMIT + 1)
+        if len(data) > INPUT_LIMIT:
+            raise ConfigError(f"-i {name}: {value[1:]} is larger than {INPUT_LIMIT:,} bytes")
+        # However a file ends its lines, as Python's own text files are read.
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise ConfigError(f"-i {name}: cannot read {value[1:]}: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:

@@ -2,7 +2,7 @@
 
     Place     what `--on` says
     Cluster   the workers, for the runs of an engine: `takes` tells which calls go there, `call` makes one
-    Call      one such call, as the run's side knows it
+    Call      one such call, as the run's side knows it; Loads hand them out, a Desk is the way to a worker
     Host      what a worker process has for every run; Session what it does for one
     AwayContext   what a node is given there
 

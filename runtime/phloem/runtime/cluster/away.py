@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from phloem.runtime.asking import GrantAsking
 from phloem.runtime.budget import Budget
 from phloem.runtime.context import Collections, Context, Files
-from phloem.runtime.errors import PermissionNeeded, ServiceError
+from phloem.runtime.errors import PermissionNeeded
 from phloem.runtime.grants import Grant
 from phloem.runtime.values import Collection, Hit
 
@@ -41,25 +41,11 @@ class Line(Protocol):
         ...
 
 
-class _NoLine:
-    def tell(self, method: str, *arguments: Any) -> None:
-        return
-
-    async def ask(self, method: str, *arguments: Any, **named: Any) -> Any:
-        raise ServiceError("there is no run to ask")
-
-    def ask_from_thread(self, method: str, *arguments: Any, **named: Any) -> Any:
-        raise ServiceError("there is no run to ask")
-
-
-NO_LINE: Final[Line] = _NoLine()
-
-
 @dataclass(slots=True)
 class AwayContext(Context):
     """A Context on a worker. What belongs to whoever started the run is asked of the run's own machine."""
 
-    line: Line = NO_LINE
+    line: Line = field(kw_only=True)
     _waits: Iterator[int] = field(default_factory=count, init=False, repr=False)
 
     @property
@@ -69,6 +55,16 @@ class AwayContext(Context):
     @property
     def collections(self) -> Collections:
         return CollectionsAtHome(self, self.line)
+
+    async def permitted(self, check: Callable[[], Result]) -> Result:
+        # The run's machine waits for the answer, and tells that it does.
+        try:
+            return check()
+        except PermissionNeeded as error:
+            asking = self.scope.asking
+            if asking is None or not asking.may_help(error):
+                raise
+        return await asking.until_allowed(self.node, check)
 
     def sent(self, model: str, text: str) -> None:
         if self.scope.prompts:
@@ -178,41 +174,16 @@ class ToldBudget(Budget):
             self._line.tell("spend", read, written, money)
 
 
-class AskingAtHome:
-    """What a call on a worker lacks, asked of whoever started the run. See asking.Asking."""
+class AskingAtHome(GrantAsking):
+    """What a call on a worker lacks, asked of whoever started the run. `give` lets the call have what they allow."""
 
-    def __init__(self, line: Line, give: Callable[[Sequence[Grant]], None], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, line: Line, give: Callable[[Sequence[Grant]], None]) -> None:
+        super().__init__()
         self._line = line
         self._give = give
-        self._loop = loop
-        self._refused = False
 
-    def may_help(self, error: PermissionNeeded) -> bool:
-        return bool(error.flags) and not self._refused
-
-    async def until_allowed(self, node: str, check: Callable[[], Result]) -> Result:
-        given: set[str] = set()
-        while True:
-            try:
-                return check()
-            except PermissionNeeded as error:
-                if not self.may_help(error) or given.issuperset(error.flags):
-                    raise
-                given.update(error.flags)
-                if not await self._line.ask("grant", error.message, list(error.flags), error.hint):
-                    self._refused = True
-                    raise
-                self._give([Grant.of_flag(flag) for flag in error.flags])
-
-    def is_elsewhere(self) -> bool:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._loop.is_running()
-        return False
-
-    def from_thread(self, wait: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(wait, self._loop).result()
-
-    async def close(self) -> None:
-        return
+    async def _is_given(self, node: str, error: PermissionNeeded) -> bool:
+        if not await self._line.ask("grant", error.message, list(error.flags), error.hint):
+            return False
+        self._give([Grant.of_flag(flag) for flag in error.flags])
+        return True

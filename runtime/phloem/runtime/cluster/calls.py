@@ -31,7 +31,8 @@ class Call:
     `future` will have what it gives. `context` is that of the step here: what the worker tells and asks reaches the
     run through it, as if the function were called here. `again` is called with the reason when it has to begin anew.
     `values` are its large inputs by content hash, `models` the identities of models that are here and have to be the
-    same there. UnstorableValue for inputs that cannot travel.
+    same there. `asking` answers what the worker has asked; `begun_anew` counts how often it came to no end on a worker
+    that is there. UnstorableValue for inputs that cannot travel.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Call:
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.budgets = list(_and_above(context.budget))
         self.asking: set[asyncio.Task[None]] = set()
+        self.begun_anew = 0
         self._waits: dict[int, AbstractContextManager[None]] = {}
 
     def _large(self, stored: Stored) -> None:
@@ -108,6 +110,8 @@ class Call:
         elif method == "spend":
             read, written, money = arguments
             context.spend(read=read, written=written, money=money)
+        elif method == "unkept":
+            context.keeps = False
         elif method == "egress":
             NodeGate(context).told(Egress(**arguments[0]))
         elif method == "waits":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -18,6 +18,9 @@ __all__ = ["Client", "Inbox", "WorkerFacts", "imported"]
 
 CONNECT_WITHIN: Final = 5.0
 """Seconds in which a scheduler has to answer."""
+
+ANSWERS_WITHIN: Final = 10.0
+"""Seconds in which a worker has to say what it is."""
 
 _QUIET: Final = {
     # Whoever waits for a machine that is gone waits this long.
@@ -112,29 +115,37 @@ class Client:
         """Those that are there now."""
         found = await self._client.scheduler.identity(n_workers=-1)
         return [
-            WorkerFacts(address, int(one["nthreads"]), frozenset(one.get("resources") or ()))
+            WorkerFacts(address, int(one["nthreads"]), _whole(one.get("resources") or {}))
             for address, one in found["workers"].items()
         ]
 
     async def facts(self, workers: Sequence[str]) -> dict[str, Any]:
         """What each of these says of itself, or the exception that it had instead."""
-        found: dict[str, Any] = await self._client.run(host.facts, workers=list(workers), on_error="return")
-        return found
+        return dict(zip(workers, await asyncio.gather(*map(self._facts, workers)), strict=True))
+
+    async def _facts(self, worker: str) -> Any:
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                answers = await self._client.run(host.facts, workers=[worker], on_error="return")
+        except TimeoutError:
+            return TimeoutError(f"nothing in {ANSWERS_WITHIN:g} s")
+        # One that has gone meanwhile is not among the answers.
+        return answers.get(worker, ConnectionError("it is gone"))
 
     async def inbox(self, name: str) -> Inbox:
         """The queue of that name, made if need be."""
         return Inbox(await self._distributed.Queue(name, client=self._client))
 
     def submit(
-        self, run: str, load: int, *, tags: Sequence[str], near: str, among: Sequence[str] | None
+        self, run: str, load: int, *, tags: Sequence[str], near: Sequence[str], among: Sequence[str] | None
     ) -> tuple[Any, Callable[[], Any]]:
-        """Have a worker begin a load: one that has all the `tags`, rather the one that is `near`, and one `among` these
-        if some are named. What `ended` waits for, and what gives the load up."""
+        """Have a worker begin a load: one that has all the `tags`, rather one that is `near`, and one `among` these if
+        some are named. What `ended` waits for, and what gives the load up."""
         key = f"phloem-{run}-{load}"
         future = self._client.submit(
             host.work, run, load, key, key=key, pure=False,
             resources=dict.fromkeys(tags, 1) or None,
-            workers=[near] if near else None if among is None else list(among),
+            workers=list(near) if near else None if among is None else list(among),
             allow_other_workers=bool(near),
         )  # fmt: skip
         return future, future.cancel
@@ -155,6 +166,11 @@ class Client:
 
     async def close(self) -> None:
         await asyncio.wait_for(self._client.close(), CONNECT_WITHIN)
+
+
+def _whole(resources: Mapping[str, float]) -> frozenset[str]:
+    """The names of what a worker has enough of for one task."""
+    return frozenset(name for name, quantity in resources.items() if quantity >= 1)
 
 
 def _check_certificates(distributed: ModuleType, address: str) -> None:

@@ -5,32 +5,33 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
+import operator
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from phloem.runtime.budget import Budget
 from phloem.runtime.calling import called
 from phloem.runtime.cluster.away import AskingAtHome, AwayContext, ToldBudget
 from phloem.runtime.cluster.failures import packed_error, unpacked_error
+from phloem.runtime.cluster.messages import PACE, SLOW_PACE
 from phloem.runtime.cluster.values import Ref
-from phloem.runtime.codec import UnstorableValue
+from phloem.runtime.codec import UnstorableValue, pack
 from phloem.runtime.context import Scope
 from phloem.runtime.egress import Egress
 from phloem.runtime.errors import NodeError, PermissionNeeded, ServiceError
 from phloem.runtime.grants import Grant, Permissions
 from phloem.runtime.grants.rules import Denial
 from phloem.runtime.kinds import NodeKind
-from phloem.runtime.work import as_failure
+from phloem.runtime.outcomes import as_failure
 from phloem.runtime.workflow import Limit
 
 if TYPE_CHECKING:
     from phloem.runtime.cluster.session import Session, Spec
-    from phloem.runtime.context.scope import Halt
 
 __all__ = ["Called"]
 
@@ -46,7 +47,7 @@ class Called:
         self._thread = threading.get_ident()
         self._questions = count()
         self._asked: dict[int, asyncio.Future[Any]] = {}
-        self._halt: Halt | None = None
+        self._scope: Scope | None = None
         self._over = False
         self.budgets = self._budgets()
 
@@ -61,11 +62,16 @@ class Called:
         finally:
             self._over = True
             self.session.forget(self.id)
+            await self._let_go()
 
-    def halt(self) -> None:
-        """Have a node that is in a thread see that it is not wanted any more."""
-        if self._halt is not None:
-            self._halt.on = True
+    async def _let_go(self) -> None:
+        """Have a node that is still in a thread see that it is not wanted any more, and wait for nobody."""
+        for waiting in self._asked.values():
+            waiting.cancel()
+        if self._scope is not None:
+            self._scope.halt.on = True
+            if self._scope.asking is not None:
+                await self._scope.asking.close()
 
     # The line
 
@@ -78,9 +84,16 @@ class Called:
 
     def _tell(self, method: str, *arguments: Any) -> None:
         if not self._over:
-            self.session.outbox.put("tell", self.id, method, list(arguments), patient=True)
+            plain = [_plain(one) for one in arguments]
+            self.session.outbox.put("tell", self.id, method, plain, within=self._pace(method))
+
+    def _pace(self, method: str) -> float:
+        """The seconds for which the run need not know it."""
+        return SLOW_PACE if method == "spend" and not self.budgets[0].bounded else PACE
 
     async def ask(self, method: str, *arguments: Any, **named: Any) -> Any:
+        if self._over:
+            raise ServiceError("the run was cancelled")
         question = next(self._questions)
         self._asked[question] = self.loop.create_future()
         try:
@@ -120,14 +133,19 @@ class Called:
                     result = await _stamp(kind, context, inputs)
                 else:
                     result = await called(kind, spec["runs"], context, inputs)
+            if not context.keeps:
+                self.tell("unkept")
         except BaseException as error:
             raise as_failure(error) from error.__cause__
         if not spec["many"] or not isinstance(result, tuple | dict):
             names, given = ["one"], [result]
         elif isinstance(result, tuple):
             names, given = ["tuple"], list(result)
-        else:
+        elif all(isinstance(name, str) for name in result):
             names, given = ["dict", *result], list(result.values())
+        else:
+            # The run's side says what is wrong with it.
+            names, given = ["one"], [result]
         try:
             return names, [session.ref(one) for one in given]
         except UnstorableValue as error:
@@ -184,8 +202,8 @@ class Called:
             on_egress=self._told_egress,
         )
         if spec["asks"]:
-            scope.asking = AskingAtHome(self, permissions.give, self.loop)  # type: ignore[assignment]
-        self._halt = scope.halt
+            scope.asking = AskingAtHome(self, permissions.give)
+        self._scope = scope
         context = AwayContext(
             scope,
             spec["node"],
@@ -217,6 +235,23 @@ class Called:
             made.insert(0, one)
             parent = one
         return made
+
+
+_CARRIED: Final = frozenset({bool, float, type(None)})
+
+
+def _plain(value: Any) -> Any:
+    """What a node tells, as a message can carry it: a number of some library's, an error in place of its text."""
+    if type(value) in _CARRIED:
+        return value
+    try:
+        pack(value)
+    except UnstorableValue:
+        for turn in (operator.index, float, str):
+            with suppress(Exception):
+                return turn(value)
+        return ""
+    return value
 
 
 async def _stamp(kind: NodeKind, context: AwayContext, inputs: Mapping[str, Any]) -> Any:

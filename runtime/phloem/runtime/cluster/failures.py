@@ -21,13 +21,14 @@ __all__ = ["packed_error", "unpacked_error"]
 
 def packed_error(error: PhloemError, budgets: list[Budget]) -> dict[str, Any]:
     """The error as plain data. `budgets` are those of the call, its own first: a limit names its place among them."""
+    message, hint = str(error.message), None if error.hint is None else str(error.hint)
     if isinstance(error, LimitReached):
         place = next((place for place, one in enumerate(budgets) if one is error.budget), 0)
-        return {"error": "LimitReached", "message": error.message, "hint": error.hint, "budget": place}
+        return {"error": "LimitReached", "message": message, "hint": hint, "budget": place}
     if isinstance(error, PermissionNeeded):
         name = "PermissionDenied" if isinstance(error, PermissionDenied) else "PermissionNeeded"
-        return {"error": name, "message": error.message, "hint": error.hint, "flags": list(error.flags)}
-    return error_data(error) or {"error": "NodeCrashed", "message": error.message, "hint": error.hint}
+        return {"error": name, "message": message, "hint": hint, "flags": [str(flag) for flag in error.flags]}
+    return (error_data(error) or {"error": "NodeCrashed"}) | {"message": message, "hint": hint}
 
 
 def unpacked_error(data: Any, budgets: list[Budget], worker: str = "", *, wants: bool = False) -> PhloemError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import platform
 import threading
+from collections.abc import Awaitable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -93,7 +95,11 @@ class Host:
             await joined.ended.wait()
         if joined is None:
             joined = self._joined[run] = _Joined(self, run)
-            await joined.open()
+            try:
+                await joined.open()
+            except BaseException:
+                joined.give_up()
+                raise
         joined.loads += 1
         doing = asyncio.run_coroutine_threadsafe(joined.session.work(load), self.loop)
         waiting = asyncio.wrap_future(doing)
@@ -153,6 +159,7 @@ class _Joined:
         self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._linger: asyncio.TimerHandle | None = None
+        self._ends: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -180,7 +187,7 @@ class _Joined:
             self.ending = True
             # Its own word ends the waiting for the next one: nothing that the run sends is lost on the way.
             put = self.host.worker.scheduler.queue_put(name=self.inbox, data=pack([["end"]]), timeout=None)
-            self._ends = self._loop.create_task(put)
+            self._ends = self._loop.create_task(_quietly(put))
 
     async def _receive(self) -> None:
         worker, going = self.host.worker, True
@@ -193,16 +200,28 @@ class _Joined:
                 going = await asyncio.wrap_future(taken)
         except (OSError, KeyError):
             # The scheduler is gone, or has let go of the run.
-            self.host.loop.call_soon_threadsafe(self.session.lost)
+            pass
         finally:
-            self.ending = True
-            self.host.left(self.run)
-            self.ended.set()
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Nothing more is received: whatever is still done for the run is of no use."""
+        self.ending = True
+        self.host.left(self.run)
+        self.ended.set()
+        with suppress(RuntimeError):
+            self.host.loop.call_soon_threadsafe(self.session.lost)
 
     async def _send(self, data: bytes) -> None:
         """Called on the host's loop; Dask is spoken to on its own."""
         send = partial(self.host.worker.scheduler.queue_put, name=self.run, data=data, timeout=None)
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(send(), self._loop))
+
+
+async def _quietly(put: Awaitable[Any]) -> None:
+    # A scheduler that is gone ends the waiting too.
+    with suppress(OSError, KeyError):
+        await put
 
 
 async def _on_loop(receive: Any, data: bytes) -> bool:

@@ -64,7 +64,7 @@ class LocalWorkers:
 
     async def _start(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "phloem.runtime.cluster.process",
+            sys.executable, "-P", "-m", "phloem.runtime.cluster.process",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
             # Ctrl-C is for the run, which ends its workers.
             start_new_session=True,
@@ -101,7 +101,10 @@ class LocalWorkers:
         )
         if may:
             self._restarts += 1
-            await self._start()
+            try:
+                await self._start()
+            except OSError as error:
+                logging.getLogger("phloem").warning("warning: no other worker can be started: %s", error)
 
     @property
     def alive(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from phloem.runtime.errors import ConfigError
 
 __all__ = ["Members"]
 
+_LACKS: Final = re.compile(r"\b(ImportError|ModuleNotFoundError|AttributeError)\b")
 STARTS_WITHIN: Final = 60.0
 """Seconds in which workers of our own have to be there."""
 FIRST_WITHIN: Final = 5.0
@@ -52,6 +54,14 @@ class Members:
     def only(self) -> list[str] | None:
         """The addresses of those to choose from, if there are others."""
         return list(self._fit) if self._unfit else None
+
+    def knows(self, worker: str) -> bool:
+        """True for one that was there at the last look."""
+        return worker in self._fit or worker in self._unfit
+
+    def may_use(self, worker: str) -> bool:
+        """False for one that is there and has other versions."""
+        return worker not in self._unfit
 
     def none_for(self) -> float:
         """The seconds for which there has been none."""
@@ -102,7 +112,8 @@ class Members:
 
 def _difference(theirs: Any) -> str:
     """What keeps a worker that says this of itself from being used; empty if nothing does."""
-    if isinstance(theirs, ImportError | AttributeError):
+    # Dask hands on what it cannot load as the text of the error.
+    if isinstance(theirs, Exception) and _LACKS.search(f"{type(theirs).__name__}: {theirs}"):
         return f"has no phloem, or one that knows nothing of clusters ({theirs})"
     if not isinstance(theirs, dict):
         return f"does not answer: {type(theirs).__name__}: {str(theirs)[:200]}"

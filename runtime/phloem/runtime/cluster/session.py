@@ -34,11 +34,14 @@ class Session:
         self.known: set[bytes] = set()
         """The large values that the run's side has."""
         self.loads: dict[int, asyncio.Future[list[Spec]]] = {}
+        self._lost = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._wanted: dict[bytes, asyncio.Event] = {}
 
     async def work(self, load: int) -> None:
-        """Begin a load: ask the run what is still to be done of it, and do that. It has been told when this returns."""
+        """Begin a load: ask the run what is still to be done of it, and do that. It has been told when this returns;
+        ConnectionError if it can no longer be."""
+        self._raise_if_lost()
         self.loads[load] = asyncio.get_running_loop().create_future()
         self.outbox.put("begin", load)
         try:
@@ -50,6 +53,11 @@ class Session:
         finally:
             del self.loads[load]
         await self.outbox.sent()
+        self._raise_if_lost()
+
+    def _raise_if_lost(self) -> None:
+        if self._lost:
+            raise ConnectionError("the run cannot be reached any more")
 
     def receive(self, data: bytes) -> bool:
         """Take in what the run sent; False when that was the last of it."""
@@ -75,7 +83,6 @@ class Session:
         elif word == "cancel":
             call = self.calls.get(rest[0])
             if call is not None:
-                call.halt()
                 self._tasks[rest[0]].cancel()
         elif word == "answer":
             number, question, error, ref = rest
@@ -98,13 +105,25 @@ class Session:
                 if content not in self._wanted:
                     self._wanted[content] = asyncio.Event()
                     self.outbox.put("lacks", call, content)
-                await self._wanted[content].wait()
+                await self._arrival(content)
         try:
             return {name: self.host.seen.value(ref) for name, ref in refs.items()}
         except KeyError:
             raise ServiceError(
                 "what reaches the node is more than a worker keeps", hint="Give it less at once, or leave out --on."
             ) from None
+
+    async def _arrival(self, content: bytes) -> None:
+        """Return when a value may have come, for which a call has asked."""
+        waiting = self._wanted[content]
+        try:
+            await waiting.wait()
+        except asyncio.CancelledError:
+            # The run does not answer calls that it has cancelled: the others that wait ask for themselves.
+            if self._wanted.get(content) is waiting:
+                del self._wanted[content]
+            waiting.set()
+            raise
 
     def ref(self, value: Any) -> Ref:
         """The value as a message to the run has it; one that is large and not known there goes before."""
@@ -123,6 +142,7 @@ class Session:
 
     def lost(self, error: Exception | None = None) -> None:
         """The run can no longer be reached: whatever is done for it is of no use."""
+        self._lost = True
         for task in self._tasks.values():
             task.cancel()
         for waiting in self.loads.values():
