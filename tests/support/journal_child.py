@@ -9,11 +9,13 @@ import json
 import os
 import random
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from phloem.runtime.errors import JournalError
 from phloem.runtime.journal import Journal
-from support.journals import begun, ended, finish, start
+from support.journals import a_run, begun, ended, finish, start
 
 __all__ = ["value_of"]
 
@@ -78,5 +80,23 @@ def fill(folder: str, size: str) -> None:
     print(json.dumps(seen), flush=True)
 
 
+def brim(folder: str, size: str) -> None:
+    """Fill a disk to the last byte, and collect on it. Tells what came of that as JSON."""
+    journal = Journal(Path(folder))
+    with suppress(JournalError):
+        for number in range(100_000):
+            a_run(journal, f"run-{number}", {"one": {"text": os.urandom(int(size)).hex()}})
+    journal.close()
+    with suppress(OSError), Path(folder, "..", "rest").open("wb", buffering=0) as rest:
+        while True:
+            rest.write(b"x" * 1024)
+    seen: dict[str, Any] = {"before": len(journal.runs())}
+    try:
+        seen["dropped"] = len(journal.collect(keep_size=0).runs)
+    except JournalError as error:
+        seen["error"] = str(error)
+    print(json.dumps(seen | {"after": len(journal.runs())}), flush=True)
+
+
 if __name__ == "__main__":
-    {"write": write, "sweep": sweep, "fill": fill}[sys.argv[1]](*sys.argv[2:])
+    {"write": write, "sweep": sweep, "fill": fill, "brim": brim}[sys.argv[1]](*sys.argv[2:])

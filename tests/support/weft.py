@@ -17,11 +17,12 @@ LOG = "WEFT_LOG"
 SOURCE = '''\
 import asyncio, json, os, signal, time
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from typing import Annotated, Any, NamedTuple
 
 from phloem.runtime.context import Context
 from phloem.runtime.declare import Out, node
-from phloem.runtime.errors import InputError
+from phloem.runtime.errors import InputError, PermissionNeeded
 from phloem.runtime.values import UNLIT
 
 _places = {}
@@ -76,9 +77,10 @@ def large(size: int, of: str = "x") -> str:
 
 
 @node("weft.length", "Length", blocking=True)
-def length(text: str) -> int:
+def length(text: str, n: float = 0, seconds: float = 0) -> int:
     """How long it is."""
     note("length")
+    time.sleep(seconds)
     return len(text)
 
 
@@ -117,11 +119,68 @@ async def fetch(ctx: Context, url: str) -> str:
     return answer.body.decode()
 
 
+@node("weft.fetches", "Fetch all", needs=["model:model"], effect="chance")
+async def fetches(ctx: Context, urls: list[str], model: str = "") -> str:
+    """Asks servers one after the other, without saying so before, whatever is refused."""
+    said = []
+    for url in urls:
+        try:
+            said.append((await ctx.http.request(url)).body.decode())
+        except PermissionNeeded:
+            said.append("refused")
+    return ", ".join(said)
+
+
 @node("weft.die", "Die", blocking=True)
 def die(n: float) -> float:
     """Ends the process it is in."""
     note("die")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@node("weft.odd", "Odd", blocking=True)
+def odd(ctx: Context, how: str) -> str:
+    """Says what no message between two machines can carry."""
+    if how == "progress":
+        ctx.progress(Fraction(1, 2), "half")
+    if how == "log":
+        ctx.log(ValueError("as an object"))
+    if how == "text":
+        ctx.emit_text("text", ["a", "list"])
+    if how == "error":
+        raise InputError(ValueError("an error in an error"), hint=7)
+    return "gone on"
+
+
+@node("weft.paths", "Paths", blocking=True)
+def paths(ctx: Context, paths: str) -> str:
+    """Reads one file after the other, whatever is refused."""
+    said = []
+    for path in paths.split():
+        try:
+            said.append(ctx.files.read(path).decode())
+        except PermissionNeeded:
+            said.append("refused")
+    return " ".join(said)
+
+
+@node("weft.asks", "Asks", blocking=True)
+def asks(ctx: Context, path: str) -> str:
+    """Waits in a thread for what is never answered."""
+    note("asks", ctx)
+    try:
+        ctx.files.read(path)
+    finally:
+        note("asked no more", ctx)
+    return ""
+
+
+@node("weft.once", "Once", blocking=True)
+def once(ctx: Context, n: float = 0) -> float:
+    """Not to be kept."""
+    note("once")
+    ctx.keeps = False
+    return n
 
 
 @node("weft.wait", "Wait", needs=["model:model"], effect="chance")
