@@ -1,4 +1,4 @@
-"""Write what the docs have from the code: docs/nodes.md from the kinds, and the picture of the main example."""
+"""Write what the docs have from the code: docs/nodes.md from the kinds, and the pictures of two examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phloem.runtime.ports import Port
 from phloem.runtime.words import or_list
 
 ROOT = Path(__file__).parent.parent
-MAIN_EXAMPLE = ROOT / "examples" / "ask-a-page.flow.yaml"
+DRAWN = ("ask-a-page", "teasers")
 
 HEAD = """# The built-in nodes
 
@@ -83,9 +83,13 @@ def _example(example: Example) -> list[str]:
 def references() -> dict[Path, str]:
     """The text of every generated file."""
     catalogue = installed_catalogue(Home.default())
+    examples = {name: load(ROOT / "examples" / f"{name}.flow.yaml").workflow for name in DRAWN}
     return {
         ROOT / "docs" / "nodes.md": nodes_page(catalogue),
-        ROOT / "docs" / "ask-a-page.svg": as_svg(load(MAIN_EXAMPLE).workflow, catalogue, keep_places=False),
+        **{
+            ROOT / "docs" / f"{name}.svg": as_svg(example, catalogue, keep_places=False)
+            for name, example in examples.items()
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""How long a workflow file takes to read, check and write: `python tests/bench/documents.py [--nodes N]`.
+"""How long a workflow file takes to read, check, write and draw: `python tests/bench/documents.py [--nodes N]`.
 
 Beside it, in turns, `yaml.load` with libyaml on the same text, which knows nothing of workflows, lines,
 comments or repeated keys.
@@ -10,7 +10,9 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any, Final
 
@@ -18,11 +20,14 @@ import yaml
 from phloem.runtime.catalogue import installed_catalogue
 from phloem.runtime.checks import check
 from phloem.runtime.document import dump, dump_json, parse
+from phloem.runtime.drawing import as_mermaid, as_svg, as_text
 from phloem.runtime.home import Home
+from phloem.runtime.workflow import Source, Workflow
 from tables import Aim, Table, heading, span
 
 READ: Final = Aim(2, "×")
 READ_AND_CHECK: Final = Aim(4, "×")
+DRAW: Final = Aim(4, "×")
 
 
 def text_of(nodes: int) -> str:
@@ -45,6 +50,16 @@ def with_comments(text: str) -> str:
     return text.replace("  node", "\n  # what it is for\n  node").replace("@1\n", "@1  # the newest\n")
 
 
+def tangled(workflow: Workflow) -> Workflow:
+    """The same with the text from any of the thirty nodes before each, and no places."""
+    dice = Random(0)
+    links: list[dict[str, tuple[Source, ...]]] = [{"text": (Source("input", "page"),)}]
+    for number in range(1, len(workflow.nodes)):
+        links.append({"text": (Source(f"node{dice.randrange(max(0, number - 30), number)}", "text"),)})
+    nodes = {id: replace(node, links=taken) for (id, node), taken in zip(workflow.nodes.items(), links, strict=True)}
+    return replace(workflow, nodes=nodes, layout={})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
@@ -54,6 +69,7 @@ def main() -> int:
     document = parse(text)
     if dump(document) != text:
         raise SystemExit("WRONG: the file is not in canonical form")
+    drawn, tangle = document.workflow, tangled(document.workflow)
     commented, json = with_comments(text), dump_json(document)
     heading(f"A workflow file of {asked.nodes:,} nodes, {len(text) / 1000:.0f} kB")
     with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +82,11 @@ def main() -> int:
             "parse, with comments and empty lines": (lambda: parse(commented), READ),
             "parse, as JSON": (lambda: parse(json), READ),
             "dump": (lambda: dump(document), None),
+            "as_text": (lambda: as_text(drawn, catalogue), DRAW),
+            "as_mermaid": (lambda: as_mermaid(drawn, catalogue), DRAW),
+            "as_svg, every node placed": (lambda: as_svg(drawn, catalogue), DRAW),
+            "as_svg, arranged": (lambda: as_svg(drawn, catalogue, keep_places=False), DRAW),
+            "as_svg, arranged, a tangle": (lambda: as_svg(tangle, catalogue), DRAW),
         }
         taken: dict[str, list[float]] = {name: [] for name in work}
         for turn in range(asked.rounds + 2):

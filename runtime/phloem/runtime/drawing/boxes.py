@@ -5,26 +5,16 @@ Every text in them is on one line and fit to draw.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from phloem.runtime.called import Called
+from phloem.runtime.drawing.corners import Corner
 from phloem.runtime.ports import PortType
-from phloem.runtime.workflow import Workflow
 
-__all__ = ["Box", "Link", "Origin", "Picture", "Role", "Socket"]
+__all__ = ["Box", "Link", "Picture", "Role", "Socket"]
 
 Role = Literal["input", "node", "output"]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The file that a workflow lies in, None if in none, and what reads the files that it calls: without it, those
-    beside."""
-
-    file: Path | None = None
-    called: Called | None = None
 
 
 @dataclass(slots=True)
@@ -43,9 +33,10 @@ class Box:
 
     `title` is what its author calls it and `kind_title` what the catalogue calls its kind; `kind` is
     what the file says it is (the type, for an input or output), `value` what an input holds. `settings`
-    are names with values in short, `flags` what else is said about it, `inside` the workflow nested in
-    it, or called, which comes from `origin`. `installed` is False for a kind that the catalogue lacks, `missing`
-    is True for what a link names and the workflow lacks. `times` is how many levels of list it runs over.
+    are names with values in short, `flags` what else is said about it. `installed` is False for a kind that
+    the catalogue lacks, `missing` is True for what a link names and the workflow lacks. `times` is how many levels
+    of list it runs over. `holds` is how many nodes the workflow has that is nested in it, or called, None without
+    one; `inside` is the picture of it, None too where it lies too deep to be drawn.
     """
 
     role: Role
@@ -63,13 +54,18 @@ class Box:
     missing: bool = False
     disabled: bool = False
     times: int = 0
-    inside: Workflow | None = None
-    origin: Origin = Origin()
+    holds: int | None = None
+    inside: Picture | None = None
 
     @property
     def family(self) -> str:
         """What stands before the dot in the kind's id."""
         return self.kind.partition("@")[0].partition(".")[0]
+
+    @property
+    def held(self) -> str:
+        """How many nodes it holds, in words."""
+        return "1 node" if self.holds == 1 else f"{self.holds or 0} nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,8 @@ class Picture:
     """`boxes` are inputs, then nodes in the order of the file, then ghosts, then outputs.
 
     `layer` holds, for each box, the number of links on the longest way to it from a node or ghost
-    without any; inputs have -1.
+    without any; inputs have -1. `corners` are the places that a person gave the nodes, by the index of the box,
+    None unless every node has one.
     """
 
     title: str = ""
@@ -100,3 +97,8 @@ class Picture:
     boxes: list[Box] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     layer: list[int] = field(default_factory=list)
+    corners: dict[int, Corner] | None = None
+
+    def nodes(self) -> Iterator[Box]:
+        """The boxes of the nodes that the workflow has."""
+        return (box for box in self.boxes if box.role == "node" and not box.missing)

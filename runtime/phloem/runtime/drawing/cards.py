@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from phloem.runtime.drawing.arrange.shapes import Shape
+from phloem.runtime.drawing.arrange.shapes import Shape, Side
 from phloem.runtime.drawing.boxes import Box
 from phloem.runtime.drawing.lettering import cut, pixels
 
-__all__ = ["Card", "Letters", "card_of"]
+__all__ = ["INSET", "Card", "Letters", "card_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ PORT: Final = Letters(11)
 SMALL: Final = Letters(10.5, monospace=True)
 
 STRIPE: Final = 4.0
+INSET: Final = 10.0
+"""What is left of a card on the left of the panel in it, on the right and below."""
+
 PADDING: Final = 14.0
 _NARROWEST: Final = 150.0
 _WIDEST: Final = 216.0
@@ -55,7 +58,8 @@ _SPACE: Final = SMALL.width("   ")
 class Card:
     """A box ready to draw: its shape and its texts, each cut to the room it has.
 
-    `lines` are the lines of settings, each a list of names and values; `rule` is how far down they begin.
+    `lines` are the lines of settings, each a list of names and values; `rule` is how far down they begin, and `panel`
+    how far down the panel does that holds the figure of a body, 0 without one.
     """
 
     box: Box
@@ -66,15 +70,17 @@ class Card:
     outs: list[str] = field(default_factory=list)
     lines: list[list[tuple[str, str]]] = field(default_factory=list)
     rule: float = 0.0
+    panel: float = 0.0
 
 
-def card_of(box: Box, layer: int) -> Card:
-    """The card or pill of a box that lies in `layer`."""
-    return _node(box, layer) if box.role == "node" else _pill(box, layer)
+def card_of(box: Box, layer: int, body: tuple[float, float] | None = None) -> Card:
+    """The card or pill of a box that lies in `layer`; with room for a `body` of this width and height."""
+    return _node(box, layer, body) if box.role == "node" else _pill(box, layer)
 
 
-def _node(box: Box, layer: int) -> Card:
-    room = _WIDEST - 2 * PADDING
+def _node(box: Box, layer: int, body: tuple[float, float] | None) -> Card:
+    across = 0.0 if body is None else round(body[0]) + 2 * INSET
+    room = max(_WIDEST, across) - 2 * PADDING
     headline = HEADLINE.cut(box.title or box.kind_title or box.id, room)
     subline = _subline(box, room)
     ins = [PORT.cut(one.name, _LONGEST_PORT) for one in box.ins]
@@ -85,24 +91,24 @@ def _node(box: Box, layer: int) -> Card:
         for row in range(rows)
     ]
     settings = [*box.settings, *((flag, "") for flag in box.flags)]
-    if box.inside is not None:
-        count = len(box.inside.nodes)
-        settings.insert(0, ("inside", "1 node" if count == 1 else f"{count} nodes"))
-    wide = max([0.0, *(_setting_width(one) for one in settings)])
-    width = max(
-        _NARROWEST,
-        2 * PADDING + HEADLINE.width(headline),
-        2 * PADDING + SUBLINE.width("".join(subline)),
-        2 * PADDING + _PORT_GAP + max(widths, default=0.0),
-        2 * PADDING + min(wide, _LONGEST_SETTING),
-    )
-    width = min(width, _WIDEST + (40 if max(widths, default=0) + _PORT_GAP > room else 0))
+    if box.holds is not None and body is None:
+        settings.insert(0, ("inside", box.held))
+    least = max(widths, default=0.0) + _PORT_GAP
+    wide = min(max([0.0, *map(_setting_width, settings)]), _LONGEST_SETTING)
+    longest = max(HEADLINE.width(headline), SUBLINE.width("".join(subline)), least, wide)
+    alone = min(max(_NARROWEST, 2 * PADDING + longest), _WIDEST + (40 if least > _WIDEST - 2 * PADDING else 0))
+    width = max(alone, across)
     lines = _lines(settings, width - 2 * PADDING)
     rule = _HEAD + rows * _ROW
     height = rule + (len(lines) * _LINE + 2 * _FOOT - 2 if lines else 4.0)
     middles = [_HEAD + (row + 0.5) * _ROW - 2 for row in range(rows)]
-    shape = Shape(round(width), height, middles[: len(ins)], middles[: len(outs)], "fill", layer)
-    return Card(box, shape, headline, subline, ins, outs, lines, rule)
+    ports = middles[: len(ins)], middles[: len(outs)]
+    if body is None:
+        return Card(box, Shape(round(width), height, *ports, "fill", layer), headline, subline, ins, outs, lines, rule)
+    panel = height + (0.0 if lines else 6.0)
+    grown = round(width) - round(alone), panel + body[1] + INSET - height
+    shape = Shape(round(width), height + grown[1], *ports, "middle", layer, grown)
+    return Card(box, shape, headline, subline, ins, outs, lines, rule, panel)
 
 
 def _subline(box: Box, room: float) -> tuple[str, str]:
@@ -168,5 +174,5 @@ def _pill(box: Box, layer: int) -> Card:
     width = 2 * _PILL_PADDING + max(HEADLINE.width(headline), SUBLINE.width(subline[1]), 40.0)
     ports = [_PILL / 2]
     ins, outs = (ports, []) if box.role == "output" else ([], ports * max(len(box.outs), 1))
-    side: Literal["left", "right"] = "left" if box.role == "output" else "right"
+    side: Side = "left" if box.role == "output" else "right"
     return Card(box, Shape(round(width), _PILL, ins, outs, side, layer), headline, subline)

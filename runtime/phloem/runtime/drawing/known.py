@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from phloem.runtime.bodies import used_inputs
 from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.checked import CheckedNode
 from phloem.runtime.checks import check
-from phloem.runtime.drawing.boxes import Origin
 from phloem.runtime.errors import CheckError, ConfigError, NodeError, PermissionNeeded
 from phloem.runtime.kinds import NodeKind
 from phloem.runtime.ports import Port, Ports, PortType
 from phloem.runtime.workflow import Input, Node, Workflow
 
-__all__ = ["Known"]
+__all__ = ["Known", "Origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that a workflow lies in, None if in none, and what reads the files that it calls: without it, those
+    beside."""
+
+    file: Path | None = None
+    called: Called | None = None
 
 
 class Known:

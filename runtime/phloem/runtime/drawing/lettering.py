@@ -51,6 +51,7 @@ def value_text(value: Any, most: int = _LONGEST) -> str:
     return clean(preview(value, 2 * most).text, most)
 
 
+@lru_cache(maxsize=4096)
 def pixels(text: str, size: float, *, monospace: bool = False) -> float:
     """About how wide `text` is, drawn with letters of `size` pixels."""
     return size * sum(_ems(letter, monospace) for letter in text)

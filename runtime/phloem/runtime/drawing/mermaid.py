@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.drawing.boxes import Box, Link, Origin, Picture
+from phloem.runtime.drawing.boxes import Box, Link, Picture
 from phloem.runtime.drawing.lettering import clean
 from phloem.runtime.drawing.picture import picture_of
 from phloem.runtime.workflow import Workflow
@@ -17,12 +17,17 @@ from phloem.runtime.workflow import Workflow
 __all__ = ["as_mermaid"]
 
 _LETTERS: Final = {"input": "i", "node": "n", "output": "o"}
+_STYLES: Final = {
+    "unknown": "stroke-dasharray: 5 4",
+    "off": "opacity: 0.45",
+    "settings": "fill: none,stroke: none",
+}
 _VALUE: Final = 40
 _SETTINGS: Final = 3
 
-_CODED: Final = re.compile(r'[&<>"#;{}|\[\]()]|%%|style|classDef')
+_CODED: Final = re.compile(r'[&<>"#;{}|\[\]()]|%%|style|classDef|direction(?= )')
 """What Mermaid reads as more than letters between quotes, and takes as a number: HTML, entities, a directive
-(`%%{`), and the words before which it mends the ends of lines."""
+(`%%{`), the words before which it mends the ends of lines, and one that it obeys wherever in a line it stands."""
 
 _MENDED: Final = re.compile("style|classDef")
 
@@ -43,65 +48,94 @@ _BLOCK: Final = re.compile(r"[-+=#>|\[]|[0-9]+[.)]|:")
 def as_mermaid(workflow: Workflow, catalogue: Catalogue | None = None, *, file: Path | None = None) -> str:
     """The workflow as the text of a Mermaid `flowchart LR`; no line end at the end.
 
-    Inputs and outputs have round ends. A link is named by its ports where a node has several. Pages draw
-    no more than 500 links, unless they are set up for more.
+    Inputs and outputs have round ends. A link is named by its ports where a node has several. The workflow in a
+    node, or one that it calls from beside `file`, is a subgraph, six deep at most. Pages draw no more than 500
+    links, unless they are set up for more.
     """
-    picture = picture_of(workflow, catalogue, Origin(file))
-    return "\n".join(_lines(picture))
+    picture = picture_of(workflow, catalogue, file)
+    return "\n".join(_Chart().lines(picture))
 
 
-def _lines(picture: Picture) -> Iterable[str]:
-    if picture.title:
-        yield "---"
-        yield f"title: {json.dumps(picture.title.translate(_IN_TITLE), ensure_ascii=False)}"
-        yield "---"
-    yield "flowchart LR"
-    names = _names(picture)
-    for box, name in zip(picture.boxes, names, strict=True):
-        yield f"  {name}{_shape(box)}"
-    for link in picture.links:
-        label = _label(picture, link)
-        arrow = ("-.->" if link.back else "-->") + (f'|"{label}"|' if label else "")
-        yield f"  {names[link.source]} {arrow} {names[link.target]}"
-    states = {
-        "unknown": ("stroke-dasharray: 5 4", [not box.installed or box.missing for box in picture.boxes]),
-        "off": ("opacity: 0.45", [box.disabled for box in picture.boxes]),
-    }
-    for state, (style, has) in states.items():
-        members = [name for name, on in zip(names, has, strict=True) if on]
-        if members:
-            yield f"  classDef {state} {style}"
-            yield f"  class {','.join(members)} {state}"
+class _Chart:
+    """Collects the names of what is drawn, and of what is drawn in another style than the rest."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.styled: dict[str, list[str]] = {style: [] for style in _STYLES}
+
+    def lines(self, picture: Picture) -> Iterable[str]:
+        if picture.title:
+            yield "---"
+            yield f"title: {json.dumps(picture.title.translate(_IN_TITLE), ensure_ascii=False)}"
+            yield "---"
+        yield "flowchart LR"
+        yield from self.drawn(picture, "", "  ", off=False)
+        for style, names in self.styled.items():
+            if names:
+                yield f"  classDef {style} {_STYLES[style]}"
+                yield f"  class {','.join(names)} {style}"
+
+    def drawn(self, picture: Picture, path: str, indent: str, *, off: bool) -> Iterable[str]:
+        """The boxes and links of a picture whose names begin with `path`; `off` if what it lies in is switched off."""
+        words = [_word(box.id) or str(index) for index, box in enumerate(picture.boxes)]
+        names = [self.named(_LETTERS[box.role], path + word) for box, word in zip(picture.boxes, words, strict=True)]
+        for box, word, name in zip(picture.boxes, words, names, strict=True):
+            if box.inside is not None and box.inside.boxes:
+                yield from self.around(box, box.inside, name, f"{path}{word}_", indent, off=off or box.disabled)
+            else:
+                yield f"{indent}{name}{_shape(box)}"
+            if not box.installed or box.missing:
+                self.styled["unknown"].append(name)
+            if off or box.disabled:
+                self.styled["off"].append(name)
+        for link in picture.links:
+            label = _label(picture, link)
+            arrow = ("-.->" if link.back else "-->") + (f'|"{label}"|' if label else "")
+            yield f"{indent}{names[link.source]} {arrow} {names[link.target]}"
+
+    def around(self, box: Box, inside: Picture, name: str, path: str, indent: str, *, off: bool) -> Iterable[str]:
+        """A node with the workflow in it. Mermaid has room for one line above that; the others stand beside it."""
+        first, second, *others = _said(box)
+        label, others = (first, [second, *others]) if box.title else (f"{first} · {second}", others)
+        yield f'{indent}subgraph {name}["{_text(label)}"]'
+        yield f"{indent}  direction LR"
+        if others:
+            beside = self.named("s", path.rstrip("_"))
+            self.styled["settings"].append(beside)
+            yield f'{indent}  {beside}["{_text(*others)}"]'
+        yield from self.drawn(inside, path, indent + "  ", off=off)
+        yield f"{indent}end"
+
+    def named(self, letter: str, word: str) -> str:
+        """A name unlike any word of Mermaid's and unlike any name before."""
+        name, number = f"{letter}_{word}", 2
+        while name in self.names:
+            name, number = f"{letter}_{word}_{number}", number + 1
+        self.names.add(name)
+        return name
 
 
-def _names(picture: Picture) -> list[str]:
-    """A name for each box made of its id, unlike any word of Mermaid's and unlike any other name."""
-    names: dict[str, None] = {}
-    for index, box in enumerate(picture.boxes):
-        word = re.sub("[^A-Za-z0-9]+", "_", box.id).strip("_") or str(index)
-        name = f"{_LETTERS[box.role]}_{_MENDED.sub(_parted, word)}"
-        while name in names:
-            name += f"_{index}"
-        names[name] = None
-    return list(names)
-
-
-def _parted(found: re.Match[str]) -> str:
-    return f"{found.group()[0]}_{found.group()[1:]}"
+def _word(id: str) -> str:
+    word = re.sub("[^A-Za-z0-9]+", "_", id).strip("_")
+    return _MENDED.sub(lambda found: f"{found.group()[0]}_{found.group()[1:]}", word)
 
 
 def _shape(box: Box) -> str:
     if box.role != "node":
         about = "not there" if box.missing else clean(box.value, _VALUE) or box.kind
         return f'(["{_text(box.id, about)}"])'
+    inside = [] if box.holds is None else [f"{box.held} inside"]
+    body = f'"{_text(*_said(box), *inside)}"'
+    return f"[{body}]" if box.holds is None else f"[[{body}]]"
+
+
+def _said(box: Box) -> list[str]:
+    """What is said about a node, in lines."""
     kind = "not there" if box.missing else box.kind.partition("@")[0]
     settings = [clean(f"{name}: {value}", _VALUE) for name, value in box.settings[:_SETTINGS]]
     more = len(box.settings) - _SETTINGS
-    inside = [f"{len(box.inside.nodes)} nodes inside"] if box.inside is not None else []
     what = [box.title, f"{box.id} · {kind}"] if box.title else [box.id, kind]
-    lines = [*what, *settings, *([f"+{more}"] if more > 0 else []), *inside]
-    body = f'"{_text(*lines)}"'
-    return f"[[{body}]]" if box.inside is not None else f"[{body}]"
+    return [*what, *settings, *([f"+{more}"] if more > 0 else [])]
 
 
 def _label(picture: Picture, link: Link) -> str:

@@ -8,13 +8,16 @@ ghost to come from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from phloem.runtime.budget import UNLIMITED, limit_words
+from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.drawing.boxes import Box, Link, Origin, Picture, Role, Socket
+from phloem.runtime.drawing.boxes import Box, Link, Picture, Role, Socket
+from phloem.runtime.drawing.corners import corners_of
 from phloem.runtime.drawing.depth import depth_of
-from phloem.runtime.drawing.known import Known
+from phloem.runtime.drawing.known import Known, Origin
 from phloem.runtime.drawing.lettering import clean, value_text
 from phloem.runtime.ports import PortType
 from phloem.runtime.workflow import INPUT, Node, Source, Workflow
@@ -23,27 +26,30 @@ __all__ = ["picture_of"]
 
 _NAME: Final = 100
 _VALUE: Final = 200
-_NOWHERE: Final = Origin()
+_DEEPEST: Final = 6
+"""Workflows in workflows that are drawn, the outermost not counted."""
+
 _UNUSED_OUTPUTS: Final = 4
 """A kind with more outputs than this shows only those that are used."""
 
 
-def picture_of(workflow: Workflow, catalogue: Catalogue | None = None, origin: Origin = _NOWHERE) -> Picture:
-    """Everything about `workflow`, which comes from `origin`, that can be drawn.
+def picture_of(workflow: Workflow, catalogue: Catalogue | None, file: Path | None) -> Picture:
+    """Everything about `workflow`, and what is nested in it or called from beside `file`, that can be drawn.
 
     With a catalogue: titles, all ports, and the types of links as checking finds them, or as the
     kinds declare them where the workflow has problems. Without: what the workflow says itself.
     """
-    return _Painter(workflow, catalogue, origin).paint()
+    return _Painter(workflow, catalogue, Origin(file, Called.beside(file)), 0).paint()
 
 
 class _Painter:
     """Collects boxes and links; `at` finds a box by its role and id as the file has them."""
 
-    def __init__(self, workflow: Workflow, catalogue: Catalogue | None, origin: Origin) -> None:
+    def __init__(self, workflow: Workflow, catalogue: Catalogue | None, origin: Origin, depth: int) -> None:
         self.workflow = workflow
+        self.catalogue = catalogue
         self.known = Known(workflow, catalogue, origin)
-        self.complete = catalogue is not None
+        self.depth = depth
         self.boxes: list[Box] = []
         self.links: list[Link] = []
         self.at: dict[tuple[Role, str], int] = {}
@@ -67,12 +73,14 @@ class _Painter:
         for name, source in self.workflow.outputs.items():
             self.give(name, source)
         self.drop_unused()
+        corners = corners_of(self.workflow)
         return Picture(
             title=clean(self.workflow.title),
             about=clean(self.workflow.about),
             boxes=self.boxes,
             links=self.links,
             layer=self.layers(depth.layer),
+            corners=None if corners is None else {self.at[("node", id)]: place for id, place in corners.items()},
         )
 
     def put(self, key: str, box: Box, outs: Mapping[str, PortType | None]) -> int:
@@ -85,7 +93,10 @@ class _Painter:
 
     def node(self, id: str, node: Node) -> Box:
         kind, maps = self.known.kinds.get(id), self.known.maps(id)
-        inside, origin = self.known.inside(id)
+        body, origin = self.known.inside(id)
+        inside = None
+        if body is not None and self.depth < _DEEPEST:
+            inside = _Painter(body, self.catalogue, origin, self.depth + 1).paint()
         return Box(
             "node",
             _name(id),
@@ -95,11 +106,11 @@ class _Painter:
             about=clean(node.note),
             settings=tuple((_name(name), value_text(value, _VALUE)) for name, value in node.set.items()),
             flags=(*(["once per item"] if maps else []), *_flags(node)),
-            installed=kind is not None or not self.complete,
+            installed=kind is not None or self.catalogue is None,
             disabled=node.disabled,
             times=maps,
+            holds=None if body is None else len(body.nodes),
             inside=inside,
-            origin=origin,
         )
 
     def sources(self) -> Iterable[Source]:

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Final
 
 from phloem.runtime.drawing.arrange.shapes import Arrangement, Join, Place, Route, Shape
+from phloem.runtime.drawing.corners import Corner
 from phloem.runtime.drawing.detours import Detours
-from phloem.runtime.workflow import Workflow
 
-__all__ = ["corners_of", "placed"]
+__all__ = ["placed"]
 
 _APART: Final = 24.0
 _ASIDE: Final = 72.0
 _BETWEEN: Final = 14.0
 _MOST_SPREAD: Final = 3.0
-_FARTHEST: Final = 1e6
 
 
-def corners_of(workflow: Workflow) -> dict[str, tuple[float, float]] | None:
-    """Where the layout puts each node; None unless it puts every one, and no two in the same place."""
-    corners = {id: corner for id in workflow.nodes if (corner := _corner(workflow.layout.get(id))) is not None}
-    return corners if corners and len(set(corners.values())) == len(workflow.nodes) else None
-
-
-def placed(shapes: Sequence[Shape], joins: Sequence[Join], corners: Mapping[int, tuple[float, float]]) -> Arrangement:
+def placed(shapes: Sequence[Shape], joins: Sequence[Join], corners: Mapping[int, Corner]) -> Arrangement:
     """The shapes in `corners` at those places, spread as far as it takes for none to lie on another.
+
+    What stands right of one that has grown, or below it, moves aside by as much as that has grown.
 
     The others stand in a column to the left, those that only take in one to the right, each as level as
     can be with what it is joined to. Joins run round the shapes that lie between their ends.
     """
     places = [Place(0, 0, shape.width, shape.height) for shape in shapes]
     across, down = _spread(shapes, corners)
-    for index, (x, y) in corners.items():
-        places[index].x, places[index].y = x * across, y * down
+    xs = {index: x * across for index, (x, _) in corners.items()}
+    ys = {index: y * down for index, (_, y) in corners.items()}
+    xs = _moved_aside(xs, {index: (shapes[index].width, shapes[index].grown[0]) for index in corners})
+    ys = _moved_aside(ys, {index: (shapes[index].height, shapes[index].grown[1]) for index in corners})
+    for index in corners:
+        places[index].x, places[index].y = xs[index], ys[index]
     left = min(places[index].x for index in corners) - _ASIDE
     right = max(places[index].x + places[index].width for index in corners) + _ASIDE
     takers = {one.target for one in joins}
@@ -62,31 +63,27 @@ def placed(shapes: Sequence[Shape], joins: Sequence[Join], corners: Mapping[int,
     return made
 
 
-def _corner(found: object) -> tuple[float, float] | None:
-    """A corner written `[x, y]`; None for anything else, or for what lies too far out."""
-    if not isinstance(found, list | tuple) or len(found) < 2:
-        return None
-    x, y = found[0], found[1]
-    if any(isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) < _FARTHEST for one in (x, y)):
-        return None
-    return float(x), float(y)
-
-
-def _spread(shapes: Sequence[Shape], corners: Mapping[int, tuple[float, float]]) -> tuple[float, float]:
+def _spread(shapes: Sequence[Shape], corners: Mapping[int, Corner]) -> tuple[float, float]:
     """By how much to stretch x and y so that shapes that lie on one another come apart, as far as that goes."""
     across = down = 1.0
+    widths = [shape.width - shape.grown[0] for shape in shapes]
+    heights = [shape.height - shape.grown[1] for shape in shapes]
     ordered = sorted(corners, key=lambda index: corners[index])
+    tallest = max(heights[index] for index in corners) + _APART
+    rows: dict[int, list[int]] = {}
+    for at, index in enumerate(ordered):
+        rows.setdefault(int(corners[index][1] // tallest), []).append(at)
     for at, index in enumerate(ordered):
         x, y = corners[index]
-        for other in ordered[at + 1 :]:
+        for other in (ordered[later] for later in _after(at, int(y // tallest), rows)):
             dx, dy = corners[other][0] - x, abs(corners[other][1] - y)
-            if dx * across >= shapes[index].width + _APART:
+            if dx * across >= widths[index] + _APART:
                 break
             upper = index if corners[index][1] <= corners[other][1] else other
-            if dy * down >= shapes[upper].height + _APART:
+            if dy * down >= heights[upper] + _APART:
                 continue
-            by_x = (shapes[index].width + _APART) / dx if dx else _MOST_SPREAD + 1
-            by_y = (shapes[upper].height + _APART) / dy if dy else _MOST_SPREAD + 1
+            by_x = (widths[index] + _APART) / dx if dx else _MOST_SPREAD + 1
+            by_y = (heights[upper] + _APART) / dy if dy else _MOST_SPREAD + 1
             if min(by_x, by_y) > _MOST_SPREAD:
                 continue
             if by_x / across <= by_y / down:
@@ -94,6 +91,33 @@ def _spread(shapes: Sequence[Shape], corners: Mapping[int, tuple[float, float]])
             else:
                 down = max(down, by_y)
     return across, down
+
+
+def _after(at: int, row: int, rows: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    """What comes after `at`, in order, in its row and the two beside it: all that can be near it in height."""
+
+    def later(members: Sequence[int]) -> Iterator[int]:
+        return (members[place] for place in range(bisect_right(members, at), len(members)))
+
+    return merge(*(later(rows[near]) for near in (row - 1, row, row + 1) if near in rows))
+
+
+def _moved_aside(begins: Mapping[int, float], sizes: Mapping[int, tuple[float, float]]) -> dict[int, float]:
+    """Where each begins along one axis once it has grown: what began at or after the end of another still does.
+
+    `sizes` are those of the grown, with how much of that is growth. Everything else moves as little as that takes.
+    """
+    ending: dict[float, list[int]] = {}
+    for index, (size, growth) in sizes.items():
+        if growth:
+            ending.setdefault(begins[index] + size - growth, []).append(index)
+    moved: dict[float, float] = {}
+    last = 0.0
+    for at in sorted({*begins.values(), *ending}):
+        ends = [moved[begins[index]] + sizes[index][0] for index in ending.get(at, ())]
+        moved[at] = max([moved[last] + at - last if moved else at, *ends])
+        last = at
+    return {index: moved[at] for index, at in begins.items()}
 
 
 def _column(members: Sequence[int], places: Sequence[Place], shapes: Sequence[Shape], joins: Sequence[Join]) -> None:

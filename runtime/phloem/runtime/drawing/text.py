@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from phloem.runtime.called import Called
 from phloem.runtime.catalogue import Catalogue
-from phloem.runtime.drawing.boxes import Box, Origin, Picture, Socket
+from phloem.runtime.drawing.boxes import Box, Picture, Socket
 from phloem.runtime.drawing.lettering import cut_cells
 from phloem.runtime.drawing.picture import picture_of
 from phloem.runtime.drawing.rail import Stop, rail, reading_order
@@ -18,7 +17,6 @@ __all__ = ["as_text"]
 
 _WIDTH: Final = 80
 _NARROWEST: Final = 30
-_DEEPEST: Final = 6
 _MOST_LANES: Final = 10
 _LONGEST_ID: Final = 20
 _SIGNS: Final = {"input": "○", "node": "●", "output": "◆"}
@@ -32,14 +30,13 @@ def as_text(
 
     ○ is an input of the workflow, ● a node, ◌ one that is switched off, ◆ an output. A line on the left
     runs from each to what reads it; where too many would run side by side, there are none. What is nested in a
-    node, or called from beside `file`, is drawn within it.
+    node, or called from beside `file`, is drawn within it, six deep at most.
     """
-    origin = Origin(file, Called.beside(file))
-    return "\n".join(line.rstrip() for line in _drawn(workflow, catalogue, origin, max(width, _NARROWEST), 0))
+    picture = picture_of(workflow, catalogue, file)
+    return "\n".join(line.rstrip() for line in _drawn(picture, max(width, _NARROWEST)))
 
 
-def _drawn(workflow: Workflow, catalogue: Catalogue | None, origin: Origin, width: int, depth: int) -> Iterator[str]:
-    picture = picture_of(workflow, catalogue, origin)
+def _drawn(picture: Picture, width: int) -> Iterator[str]:
     heading = [*_wrapped(picture.title.split(), width), *_wrapped(picture.about.split(), width)]
     yield from heading
     shown = [index for index, box in enumerate(picture.boxes) if not box.missing]
@@ -58,18 +55,16 @@ def _drawn(workflow: Workflow, catalogue: Catalogue | None, origin: Origin, widt
         yield first.ljust(side) + head
         for line in details:
             yield after.ljust(side) + line
-        if box.inside is not None:
-            before = f"{after.ljust(side)}  ┊ "
-            for line in _nested(box.inside, catalogue, box.origin, width - len(before), depth + 1):
-                yield before + line
+        before = f"{after.ljust(side)}  ┊ "
+        for line in _nested(box, width - len(before)):
+            yield before + line
 
 
-def _nested(inside: Workflow, catalogue: Catalogue | None, origin: Origin, width: int, depth: int) -> Iterator[str]:
+def _nested(box: Box, width: int) -> Iterable[str]:
     """The workflow in a node, or where it lies too deep to be drawn, how large it is."""
-    if depth > _DEEPEST or width < _NARROWEST:
-        yield cut_cells(f"… {len(inside.nodes)} more inside", width)
-    else:
-        yield from _drawn(inside, catalogue, origin, width, depth)
+    if box.inside is not None and width >= _NARROWEST:
+        return _drawn(box.inside, width)
+    return [] if box.holds is None else [cut_cells(f"… {box.holds} more inside", width)]
 
 
 def _railed(picture: Picture, shown: Sequence[int], lanes: int) -> tuple[list[int], list[Stop]]:

@@ -18,14 +18,17 @@ _WIDEST_GAP: Final = 120.0
 _GUTTER: Final = 30.0
 _LANE: Final = 12.0
 _ROUND: Final = 24.0
+_SLACK: Final = 1.0
+"""A shape that stands farther than this from the side of its column has links that go straight to there."""
 
 
-def column_widths(shapes: Sequence[Shape], found: Layers) -> list[float]:
-    """The width of each layer's column."""
-    return [
-        max((shapes[shape].width for index in layer if (shape := found.spots[index].shape) is not None), default=0.0)
-        for layer in found.layers
-    ]
+def column_widths(shapes: Sequence[Shape], found: Layers, *, fills: bool = False) -> list[float]:
+    """The width of each layer's column, or that of the shapes that fill it."""
+    widths = [0.0] * len(found.layers)
+    for spot in found.spots:
+        if spot.shape is not None and not (fills and shapes[spot.shape].side == "middle"):
+            widths[spot.layer] = max(widths[spot.layer], shapes[spot.shape].width)
+    return widths
 
 
 def routed(shapes: Sequence[Shape], joins: Sequence[Join], found: Layers, breaks: Sequence[int]) -> Arrangement:
@@ -34,7 +37,8 @@ def routed(shapes: Sequence[Shape], joins: Sequence[Join], found: Layers, breaks
 
 
 class _Router:
-    """`left` and `right` are the sides of each layer's column, `down` what each layer's band is moved down by."""
+    """`left` and `right` are the sides of each layer's column, `fills` the width of what fills it, `down` what each
+    layer's band is moved down by."""
 
     def __init__(self, shapes: Sequence[Shape], joins: Sequence[Join], found: Layers, breaks: Sequence[int]) -> None:
         self.shapes = shapes
@@ -42,6 +46,7 @@ class _Router:
         self.found = found
         self.bands = [range(a, b) for a, b in zip([0, *breaks], [*breaks, len(found.layers)], strict=True)]
         self.band_of = [number for number, band in enumerate(self.bands) for _ in band]
+        self.fills = column_widths(shapes, found, fills=True)
         self.left: list[float] = []
         self.right: list[float] = []
         self.down: list[float] = []
@@ -96,9 +101,9 @@ class _Router:
         shape, spot = self.shapes[index], self.found.spots[index]
         left, right = self.left[spot.layer], self.right[spot.layer]
         y = spot.y + self.down[self.band_of[spot.layer]]
-        if shape.side == "fill":
-            return Place(left, y, right - left, shape.height)
-        return Place(left if shape.side == "left" else right - shape.width, y, shape.width, shape.height)
+        width = self.fills[spot.layer] if shape.side == "fill" else shape.width
+        x = {"left": left, "right": right - width}.get(shape.side, left + (right - left - width) / 2)
+        return Place(x, y, width, shape.height)
 
     def lay_trunks(self, places: Sequence[Place]) -> None:
         lanes = {trunk: lane for band in range(len(self.bands)) for lane, trunk in enumerate(self.turning(band))}
@@ -106,15 +111,21 @@ class _Router:
         for step in self.found.steps:
             route = self.route(step.trunk)
             a, b = self.found.spots[step.left], self.found.spots[step.right]
-            start = self.leaves(step, places)
-            end = self.arrives(step, places)
+            start, end = self.leaves(step, places), self.arrives(step, places)
+            near, far = (self.right[a.layer], start[1]), (self.left[b.layer], end[1])
+            if near[0] - start[0] > _SLACK:
+                route.legs.append((start, near))
+                start = near
+            arriving = [(far, end)] if end[0] - far[0] > _SLACK else []
+            end = far if arriving else end
             if self.band_of[a.layer] == self.band_of[b.layer]:
                 route.legs.append((start, end))
             else:
                 band = self.band_of[a.layer]
                 route.legs.append(self.turn(start, end, band, lanes[step.trunk], counts[band]))
             if b.shape is None:
-                route.legs.append((end, (self.right[b.layer], end[1])))
+                arriving = [(end, (self.right[b.layer], end[1]))]
+            route.legs.extend(arriving)
 
     def route(self, trunk: tuple[int, int]) -> Route:
         return self.routes.setdefault(trunk, Route(*trunk))

@@ -68,6 +68,8 @@ def _stay(spot: Spot) -> Wish:
 
 def _median(wishes: list[Wish]) -> Wish:
     """The weighted median, and the sum of the weights: unlike the mean, it makes something exactly level."""
+    if len(wishes) == 1:
+        return wishes[0]
     wishes.sort()
     total = sum(weight for _, weight in wishes)
     passed = 0.0

@@ -9,28 +9,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Arrangement", "Join", "Leg", "Place", "Route", "Shape"]
+__all__ = ["Arrangement", "Join", "Leg", "Place", "Route", "Shape", "Side"]
 
 Point = tuple[float, float]
 
 Leg = tuple[Point, ...]
 """One piece of a route: two points are a curve that leaves and arrives level; more are the corners of a way round."""
 
+Side = Literal["fill", "left", "right", "middle"]
+"""Where a shape stands in a column that is wider: it fills the column, as far as that has to be wide for others than
+those in the middle, or keeps to its left, right or middle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A rectangle. `ins` and `outs` are how far below its top its ports lie, on its left and right side.
 
-    `side` says where it stands in a column that is wider: it `fills` the column, or keeps to its left
-    or right. `layer` is how deep it lies, and -1 for one that goes where its first reader is.
+    `layer` is how deep it lies, and -1 for one that goes where its first reader is. `grown` is by how much it is
+    wider and higher for what is drawn in it than a person thinks it is who places it.
     """
 
     width: float
     height: float
     ins: Sequence[float] = ()
     outs: Sequence[float] = ()
-    side: Literal["fill", "left", "right"] = "fill"
+    side: Side = "fill"
     layer: int = 0
+    grown: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Arrangement:
 
     def shift(self, dx: float, dy: float) -> None:
         """Move everything."""
+        if not dx and not dy:
+            return
         for place in self.places:
             place.x += dx
             place.y += dy
