@@ -113,7 +113,7 @@ def test_looking_for_json_in_nonsense_ends(text: str) -> None:
     began = time.perf_counter()
     with pytest.raises(InputError):
         call("data.parse", {"text": text, "anywhere": True})
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 def test_the_declared_type_is_held() -> None:
@@ -201,7 +201,7 @@ def test_a_query_that_multiplies_without_end_is_stopped(text: str) -> None:
     began = time.perf_counter()
     with pytest.raises(SettingError, match="builds more than"):
         query(text, [{"i": str(index) * 5} for index in range(20_000)])
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 # data.build and data.merge

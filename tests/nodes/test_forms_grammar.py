@@ -161,7 +161,7 @@ def test_a_hostile_grammar_is_refused_or_tamed_within_seconds(grammar: str) -> N
         form_of({"grammar": grammar})
     except SettingError as error:
         assert error.message
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20
 
 
 def test_alternatives_that_differ_late_are_written_so_that_they_part_late() -> None:

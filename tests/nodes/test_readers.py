@@ -293,7 +293,7 @@ def test_a_long_document_is_read_in_good_time() -> None:
     began = time.perf_counter()
     data = changed(papers.docx(), "word/document.xml", WORD % (b"<w:p><w:r><w:t>word</w:t></w:r></w:p>" * 5_000))
     assert read(data, "a.docx").text.count("word") == 5_000
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 def test_a_document_has_no_raw_text() -> None:

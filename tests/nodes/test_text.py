@@ -129,7 +129,7 @@ def test_splitting_nonsense_ends_in_good_time() -> None:
     began = time.perf_counter()
     assert split("« " * 100_000) == [("« " * 100_000).strip()]
     assert len(split("x" * 1_000_000)) == 1
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 def test_a_long_text_is_cut_where_its_parts_would_be() -> None:
@@ -243,7 +243,7 @@ def test_a_pattern_that_would_hang_ends_in_an_error(pattern: str) -> None:
                 "pattern": pattern,
             },
         )
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 @pytest.mark.slow

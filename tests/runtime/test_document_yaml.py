@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from phloem.runtime.document import dump, parse, yaml_tree
 from phloem.runtime.document.scalars import value_of
 from phloem.runtime.errors import DocumentError
+from support.counting import calls
 from support.workflows import exactly, workflows
 
 HEAD = "phloem: 1\nnodes:\n  a:\n    kind: x@1\n    set:\n"
@@ -332,7 +333,7 @@ def test_a_file_with_one_character_changed_is_a_document_or_a_document_error(wor
 def test_nesting_is_refused_early(text):
     began = time.perf_counter()
     assert "deep" in problem(text, limit=100_000_000).message
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 def test_a_file_may_be_as_large_as_the_limit_and_no_larger():
@@ -373,8 +374,8 @@ def test_numbers_beyond_measure_are_refused(number):
 
 
 @pytest.mark.slow
-def test_time_grows_with_the_size_of_comments_and_empty_lines_and_no_faster():
-    def seconds(count):
+def test_work_grows_with_the_size_of_comments_and_empty_lines_and_no_faster():
+    def work(count):
         text = (
             HEAD
             + "      a: |\n"
@@ -382,9 +383,7 @@ def test_time_grows_with_the_size_of_comments_and_empty_lines_and_no_faster():
             + "# yes\n\n" * count
             + "".join(f"      k{n}: 1  # c\n\n" for n in range(count))
         )
-        began = time.perf_counter()
-        parse(text)
-        return time.perf_counter() - began
+        return calls(lambda: parse(text))
 
-    few, many = min(seconds(2_000) for _ in range(3)), seconds(20_000)
-    assert many < few * 30
+    work(10)
+    assert work(4_000) < 15 * work(400)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from phloem.runtime import Engine, Options
 from phloem.runtime.runs import Result
-from support.dask_kit import Kit, kit, packages  # noqa: F401
+from support.dask_kit import Kit
 from support.web_server import Answer, serving
 
 pytest.importorskip("distributed", reason="needs the extra dask")
 pytestmark = pytest.mark.slow
+pytest_plugins = ["support.dask_fixtures"]
 
 CHAIN = """\
 phloem: 1
@@ -34,7 +35,7 @@ outputs: {first: first.text, pages: each.page}
 
 
 @pytest.mark.parametrize("where", ["on workers", "here"])
-def test_what_had_finished_on_workers_is_not_done_again(kit: Kit, where: str) -> None:  # noqa: F811
+def test_what_had_finished_on_workers_is_not_done_again(kit: Kit, where: str) -> None:
     is_slow = True
 
     def second(_: Any) -> Answer:
@@ -60,7 +61,7 @@ def test_what_had_finished_on_workers_is_not_done_again(kit: Kit, where: str) ->
     assert again[0]["key"] == begun[-1]["key"], "it is the same call"
 
 
-async def resumed(kit: Kit, run: str, options: Options) -> Result:  # noqa: F811
+async def resumed(kit: Kit, run: str, options: Options) -> Result:
     engine = Engine(kit.home)
     try:
         going = engine.resume(run, replace(options, cache=False))
