@@ -26,9 +26,10 @@ from phloem.runtime.catalogue import Catalogue
 from phloem.runtime.context import Context
 from phloem.runtime.declare import In, Setting, kinds_in, node
 from phloem.runtime.engine import Engine
+from phloem.runtime.events import NodeFinished
 from phloem.runtime.home import Home
 from phloem.runtime.journal import Journal
-from phloem.runtime.runs import Options
+from phloem.runtime.runs import Options, Run
 from phloem.runtime.workflow import Node, Source, Workflow
 
 __all__ = [
@@ -203,9 +204,12 @@ def _lines(folder: Path) -> list[list[str]]:
         return []
 
 
-def crash(folder: Path, kills: int, seed: int = 0, longest: float = 1.6) -> Crashed:
-    """Run it, kill it `kills` times at random moments, and let it end at last. `longest` are the seconds that it is at
-    work at most, before it may end."""
+def crash(folder: Path, kills: int, seed: int = 0) -> Crashed:
+    """Run it, kill it `kills` times, and let it end at last.
+
+    The moments are random, and spread over the work and not over time, which on a busy machine is over before anything
+    is done: after some steps have ended, between none and twice its share, and up to 5 ms more.
+    """
     chance, server, found = random.Random(seed), Counting(), Crashed()
     journal = Journal(folder / "home" / "journal")
     run, finished, seen = "", set[str](), 0
@@ -215,16 +219,19 @@ def crash(folder: Path, kills: int, seed: int = 0, longest: float = 1.6) -> Cras
         with child(folder, *words) as process:
             told = process.stdout.readline().split()
             if found.kills < kills:
-                time.sleep(chance.uniform(0, longest / kills))
+                for _ in range(chance.randint(0, 2 * NODES // (kills + 1))):
+                    process.stdout.readline()
+                time.sleep(chance.uniform(0, 0.005))
                 process.send_signal(signal.SIGKILL)
                 found.kills += 1
-            rest = process.stdout.read().split()
+            last = process.stdout.read().split("\n")[-2:]
         found.rounds += 1
         run = run or told[1]
         lines = _lines(folder)
         found.twice += [path for path, _ in lines[seen:] if path in finished]
         seen = len(lines)
-        if rest[:1] == ["ended"] or found.rounds > kills + 1:
+        ended = last[0].split() if len(last) == 2 else []
+        if ended[:1] == ["ended"] or found.rounds > kills + 1:
             break
         try:
             finished = set(journal.run(run).finished)
@@ -234,7 +241,7 @@ def crash(folder: Path, kills: int, seed: int = 0, longest: float = 1.6) -> Cras
         found.kept.append(len(finished))
     server.shutdown()
     server.server_close()
-    found.value = float(rest[1])
+    found.value = float(ended[1])
     keys = defaultdict(set)
     for path, key in (line for line in lines if line[1].startswith(run)):
         keys[path].add(key)
@@ -245,9 +252,11 @@ def crash(folder: Path, kills: int, seed: int = 0, longest: float = 1.6) -> Cras
     return found
 
 
-async def _go(run: object) -> None:
-    print("begun", run.id, flush=True)  # type: ignore[attr-defined]
-    result = await run.result()  # type: ignore[attr-defined]
+async def _go(run: Run) -> None:
+    print("begun", run.id, flush=True)
+    # What had finished before is told again, as kept.
+    run.subscribe(lambda event: print("step", flush=True) if type(event) is NodeFinished and not event.cached else None)
+    result = await run.result()
     result.raise_for_failure()
     print("ended", result.outputs["total"], flush=True)
 
