@@ -20,8 +20,9 @@ class Asked:
 
     def asks(self, keys: KnownKeys, key: bytes) -> bool:
         """Look as the cache does; whether the database had to be asked."""
-        if keys.lacks(key, self.connection):
+        if keys.lacks(key):
             return False
+        keys.read_on(self.connection)
         if self.connection.execute("SELECT record FROM results WHERE key = ?", (key,)).fetchone() is None:
             keys.looked_in_vain(self.connection)
         return True

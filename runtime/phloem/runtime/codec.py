@@ -32,6 +32,17 @@ class UnstorableValue(PhloemError):
 def pack(value: Any) -> bytes:
     """The bytes of `value`: equal for equal values with equal key order; UnstorableValue if it has none."""
     try:
+        # Without a call in between, for every output of every node comes by here.
+        data: bytes = _plain.packer.pack(value)
+        if len(data) > _MOST_KEPT:
+            _plain.renew()
+        return data
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return _pack_special(value)
+
+
+def _pack_special(value: Any) -> bytes:
+    try:
         try:
             return _packed(value)
         except OverflowError:
@@ -104,14 +115,7 @@ def _text(value: Any) -> str:
 
 
 def _packed(value: Any) -> bytes:
-    try:
-        data: bytes = _plain.packer.pack(value)
-    except TypeError:
-        whole: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
-        return whole
-    if len(data) > _MOST_KEPT:
-        # It would keep as much memory for as long as the thread lives.
-        _plain.renew()
+    data: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
     return data
 
 

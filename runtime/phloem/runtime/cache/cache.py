@@ -64,10 +64,11 @@ class Cache:
 
         With `hold` the next one costs half: the database is not let go of in between, until `release`.
         """
+        # Without the lock: what is written is among the known keys before it is no longer here.
+        found = self._pending.get(key) or self._writing.get(key)
+        if found is not None or self._known.lacks(key):
+            return found
         with self._lock:
-            found = self._pending.get(key) or self._writing.get(key)
-            if found is not None:
-                return found
             row = None if self._closed else self._read(key, hold)
         if row is None:
             return None
@@ -149,8 +150,7 @@ class Cache:
                     self._absent = True
                     return None
                 self._reader = database.connect(self.folder)
-            if self._known.lacks(key, self._reader):
-                return None
+            self._known.read_on(self._reader)
             if hold:
                 if self._held and not self._reader.in_transaction:
                     self._reader.execute("BEGIN")
@@ -248,11 +248,13 @@ class Cache:
         now, packer = time.time(), record_packer()
         rows, files = [], []
         for key, entry in entries.items():
-            for one in entry.outputs:
-                if len(one.data) > INLINE_LIMIT:
-                    self._write_file(one.hash, one.data)
-                    files.append((one.hash, key))
-            rows.append((key, packed(entry, packer), entry.size + 200, now))
+            size = entry.size
+            if size > INLINE_LIMIT:
+                for one in entry.outputs:
+                    if len(one.data) > INLINE_LIMIT:
+                        self._write_file(one.hash, one.data)
+                        files.append((one.hash, key))
+            rows.append((key, packed(entry, packer), size + 200, now))
         with database.transaction(connection):
             database.insert(connection, rows)
             connection.executemany("INSERT OR IGNORE INTO files VALUES (?, ?)", files)

@@ -27,7 +27,7 @@ _BEGINNING: Final = 8
 
 
 class KnownKeys:
-    """The keys of one database, as its reader sees them. Not for several threads at once."""
+    """The keys of one database, as its reader sees them. All but `lacks` not for several threads at once."""
 
     def __init__(self) -> None:
         self._keys: set[bytes] | None = None
@@ -36,14 +36,21 @@ class KnownKeys:
         self._vain = 0
         self._next: float = LEAST
 
-    def lacks(self, key: bytes, connection: sqlite3.Connection) -> bool:
+    def lacks(self, key: bytes) -> bool:
         """True if the database has nothing under `key`, but for what another process has put there within the last
-        second. False if that is not known. sqlite3.Error as a look would raise it."""
-        if self._keys is None:
-            return False
-        if time.monotonic() > self._until:
-            self._read_on(connection)
-        return key[:_BEGINNING] not in self._keys
+        second. False if that is not known. From any thread."""
+        keys = self._keys
+        return keys is not None and key[:_BEGINNING] not in keys and time.monotonic() < self._until
+
+    def read_on(self, connection: sqlite3.Connection) -> None:
+        """Take in what other processes have added, if a second has passed: rows are numbered in the order in which
+        they come. sqlite3.Error as a look would raise it."""
+        if self._keys is None or time.monotonic() < self._until:
+            return
+        for number, key in connection.execute("SELECT rowid, key FROM results WHERE rowid > ?", (self._last,)):
+            self._keys.add(key[:_BEGINNING])
+            self._last = max(self._last, number)
+        self._until = time.monotonic() + BELIEVED
 
     def looked_in_vain(self, connection: sqlite3.Connection) -> None:
         """There was nothing under a key. sqlite3.Error as a look would raise it."""
@@ -66,11 +73,3 @@ class KnownKeys:
         """This process has put something under these keys."""
         if self._keys is not None:
             self._keys.update([key[:_BEGINNING] for key in keys])
-
-    def _read_on(self, connection: sqlite3.Connection) -> None:
-        """Take in what was added since: rows are numbered in the order in which they come."""
-        assert self._keys is not None
-        for number, key in connection.execute("SELECT rowid, key FROM results WHERE rowid > ?", (self._last,)):
-            self._keys.add(key[:_BEGINNING])
-            self._last = max(self._last, number)
-        self._until = time.monotonic() + BELIEVED
