@@ -24,7 +24,7 @@ from phloem.runtime import events as e
 from phloem.runtime.budget import Budget
 from phloem.runtime.cache import INLINE_LIMIT, Cache, Entry, Stored, store
 from phloem.runtime.clocks import Clock
-from phloem.runtime.codec import UnstorableValue, digest, json_form
+from phloem.runtime.codec import UnstorableValue, digest, json_form, pack
 from phloem.runtime.context import Scope
 from phloem.runtime.ended import Ended
 from phloem.runtime.errors import JournalError, LimitReached, NodeError, PermissionNeeded
@@ -461,12 +461,14 @@ class Scheduler:
         self, step: Step, outcome: Outcome, key: bytes, previews: list[e.Preview], cache: Cache
     ) -> list[Stored] | None:
         """Put what a step gave into the cache; its stored form, None if it has none."""
+        stored: list[Stored] = []
         try:
-            stored = [store(value) for value in outcome.outputs]
+            for (_, slot), value in zip(step.outputs, outcome.outputs):  # noqa: B905, as_outputs has counted them
+                data = pack(value)
+                self.hashes[slot] = content = digest(data)
+                stored.append(Stored(content, data))
         except UnstorableValue:
             return None
-        for (_, slot), one in zip(step.outputs, stored, strict=True):
-            self.hashes[slot] = one.hash
         cache.put(key, Entry(stored, previews, outcome.seconds))
         return stored
 
