@@ -212,17 +212,6 @@ def test_a_conversation_goes_on_without_reading_its_beginning_again(eight: InPro
     assert read - cached < 128
 
 
-def test_filling_up_the_last_chunk_of_a_prompt_leaves_nothing_behind(path: Path) -> None:
-    """It is faster, and what the model goes on writing is what it writes without it."""
-    texts: dict[bool, list[str]] = {}
-    for filled in (True, False):
-        model = engine_of(path, streams=2, context=1024)
-        model.engine.loaded.__dict__["likes_whole_chunks"] = filled
-        texts[filled] = [model.text(STORY[:length], max_tokens=24) for length in range(60, 400, 40)]
-        model.close()
-    assert texts[True] == texts[False]
-
-
 # Fairness
 
 

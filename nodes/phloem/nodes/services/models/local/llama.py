@@ -79,7 +79,7 @@ class Loaded:
         options = {
             "n_ctx": shape.context * shape.streams, "n_seq_max": shape.streams, "kv_unified": False,
             "n_batch": shape.batch, "n_ubatch": shape.batch, "n_threads": shape.threads, "no_perf": True,
-            "n_threads_batch": shape.threads, "flash_attn_type": _flash_attention(llama, header, shape), **options,
+            "n_threads_batch": shape.threads, "flash_attn_type": _flash_attention(llama, shape), **options,
         }  # fmt: skip
         for key, value in options.items():
             setattr(settings, key, value)
@@ -105,13 +105,6 @@ class Loaded:
         """Whether a stream can be cut in the middle, so that its beginning can be used again."""
         changes = self.llama.llama_model_is_recurrent(self.model) or self.llama.llama_model_is_hybrid(self.model)
         return self._memory is not None and not changes
-
-    @functools.cached_property
-    def likes_whole_chunks(self) -> bool:
-        """Whether 64 tokens are read faster than 40 (measured): flash attention on a processor is like that."""
-        chosen = _flash_attention(self.llama, self.header, self.shape)
-        roomy = self.llama.llama_n_ctx_seq(self.context) % self.shape.batch == 0
-        return self.shares and roomy and bool(chosen == self.llama.LLAMA_FLASH_ATTN_TYPE_ENABLED)
 
     def stop(self) -> None:
         """Make what is computed now raise Aborted, within one step of the computation. From any thread.
@@ -193,17 +186,14 @@ class Loaded:
         self.llama.llama_set_abort_callback(self.context, self._look, flag)
 
 
-def _flash_attention(llama: Any, header: Header, shape: Shape) -> Any:
-    """Whether attention is computed without its matrix: on a GPU, and by a single thread.
+def _flash_attention(llama: Any, shape: Shape) -> Any:
+    """Whether attention is computed without its matrix: on a GPU, if it can.
 
-    It reads prompts faster, and takes half the time for several streams (measured). But several threads cut its
-    sums at places that depend on what is computed together, which changes the last bits.
+    On a processor it reads prompts a tenth faster at best, and writes at half the speed from some 600 tokens of context
+    on (measured with llama-cpp-python 0.3.36). And several threads cut its sums at places that depend on what is
+    computed together, which changes the last bits.
     """
-    if shape.gpu_layers:
-        return llama.LLAMA_FLASH_ATTN_TYPE_AUTO
-    if shape.threads == 1 and not header.makes_vectors:
-        return llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    return llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    return llama.LLAMA_FLASH_ATTN_TYPE_AUTO if shape.gpu_layers else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
 
 
 def supports_gpu() -> bool:

@@ -22,8 +22,6 @@ __all__ = ["Listener", "TextEngine"]
 
 TURN: Final = 0.005
 """Seconds for which one of several answers goes on before the next has its turn, where they are computed one by one."""
-LEAST_FILLED: Final = 16
-"""Tokens from which on the last, shorter chunk of a prompt is filled up, where whole chunks are computed faster."""
 TRIAL: Final = 0.05
 """Seconds after which a trial is not repeated to know its time better."""
 
@@ -51,7 +49,6 @@ class TextEngine:
         self.loaded = loaded
         self.words = Vocabulary(loaded)
         self._schedule = Schedule(loaded.shape.streams, chunk, loaded.shares)
-        self._chunk = chunk
         self._groups = Groups(loaded.shape.streams if loaded.shares else 1)
         self._writings: dict[int, Writing] = {}
         self._listener = listener
@@ -167,17 +164,12 @@ class TextEngine:
             Entry(token, read.start + index, read.stream, read.last and index == len(tokens) - 1)
             for index, token in enumerate(tokens)
         ]
-        if self.loaded.likes_whole_chunks and LEAST_FILLED <= len(tokens) < self._chunk:
-            ends = range(read.end, read.start + self._chunk)
-            entries += [Entry(self.words.first, position, read.stream, False) for position in ends]
         began = time.perf_counter()
         try:
             self._decode(entries, {read.stream: read.start})
         except PhloemError as error:
             writing.failure = error
             return self._tell(read.key)
-        if len(entries) > len(tokens):
-            self.loaded.cut(read.stream, read.end)
         self._schedule.done(read, time.perf_counter() - began)
         writing.at = read.end
         if read.last:
