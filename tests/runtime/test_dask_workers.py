@@ -121,7 +121,7 @@ outputs: {t: ask.text}
 
     def listen(event: e.Event) -> None:
         if isinstance(event, e.NodeStarted):
-            dask.add("--nthreads", "8", environment={"PYTHONPATH": path})
+            dask.add("--nthreads", "8", environment={"PYTHONPATH": path}, wait=False)
 
     result, events = ran(home, dask.address, text, listen=listen)
     assert result.status == "done", result.failures

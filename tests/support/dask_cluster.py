@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 __all__ = ["DaskCluster"]
@@ -22,15 +22,19 @@ class DaskCluster:
         self.address = f"tcp://127.0.0.1:{_free_port()}"
         self.scheduler = self._start("dask_scheduler", "--no-dashboard", "--host", self.address)
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._wait_for_scheduler()
+        self._wait(self._answers)
 
-    def add(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start another worker."""
+    def add(
+        self, *words: str, environment: Mapping[str, str] | None = None, wait: bool = True
+    ) -> subprocess.Popen[bytes]:
+        """Start another worker; with `wait` it is there when this returns."""
         worker = self._start(
             "dask_worker", self.address, "--no-dashboard", "--no-nanny", "--local-directory", str(self.folder), *words,
             environment=environment,
         )  # fmt: skip
         self.workers.append(worker)
+        if wait:
+            self._wait(lambda: self._log().count("Registered to:") >= len(self.workers))
         return worker
 
     def close(self) -> None:
@@ -48,17 +52,22 @@ class DaskCluster:
         finally:
             log.close()
 
-    def _wait_for_scheduler(self) -> None:
-        port = int(self.address.rpartition(":")[2])
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError((self.folder / "dask.log").read_text())
+    def _log(self) -> str:
+        return (self.folder / "dask.log").read_text()
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", int(self.address.rpartition(":")[2])), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def _wait(self, until: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not until():
+            if time.monotonic() > deadline:
+                raise AssertionError(self._log())
+            time.sleep(0.05)
 
 
 def _free_port() -> int:
