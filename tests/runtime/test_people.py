@@ -103,7 +103,7 @@ def test_with_nobody_there_a_run_leaves_off_and_goes_on_when_it_is_answered(engi
     assert (result.status, sorted(one.node for one in result.questions)) == ("waiting", ["fine", "who"])
     kept = engine.journal.run(result.run)
     assert (kept.summary.status, kept.summary.here) == ("waiting", False)
-    assert kept.questions["fine"].asks == "Send it?" and kept.questions["fine"].type == "boolean"
+    assert kept.questions["fine"].asks == "Send it?\nDear all" and kept.questions["fine"].type == "boolean"
     engine.journal.answer(result.run, "fine", store(True))
     again, _ = resumed(engine, result.run)
     assert [one.node for one in again.questions] == ["who"], "what was answered is not asked again"
@@ -133,7 +133,7 @@ def test_somebody_who_is_there_is_asked_while_the_rest_goes_on(engine):
     assert sorted(person.asked) == ["fine", "who"]
     assert played.states["sent"] == "skipped"
     asked = {event.node: event for event in played.of(e.NodeWaiting)}
-    assert (asked["fine"].asks, asked["fine"].takes, asked["who"].takes) == ("Send it?", "boolean", "text")
+    assert (asked["fine"].asks, asked["fine"].takes, asked["who"].takes) == ("Send it?\nDear all", "boolean", "text")
     kept = engine.journal.run(played.result.run)
     assert kept.questions["who"].answer.load() == "Bob"
 
@@ -205,6 +205,37 @@ def test_questions_inside_a_loop_are_told_apart(engine):
     for index, answer in enumerate([True, False, True]):
         engine.journal.answer(result.run, f"each/{index}/a", store(answer))
     assert resumed(engine, result.run)[0].outputs == {"ok": [1, 3]}
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_run_leaves_off_again_when_only_some_of_its_items_were_answered(engine, first):
+    body = drawn({"a": box("human.approve", {"value": "input.item"}, {"about": "This one?"})}, ok="a.approved")
+    workflow = drawn({"each": box("flow.each", set={"items": [1, 2, 3]}, do=body)}, ok="each.ok")
+    run = left(engine, workflow).run
+    open_ones = {0, 1, 2}
+    for index in (first, *sorted({0, 1, 2} - {first})):
+        engine.journal.answer(run, f"each/{index}/a", store(True))
+        open_ones.discard(index)
+        result = resumed(engine, run)[0]
+        assert sorted(one.node for one in result.questions) == [f"each/{left}/a" for left in sorted(open_ones)]
+    assert result.outputs == {"ok": [1, 2, 3]}
+
+
+def test_what_is_to_be_approved_is_part_of_the_question(engine):
+    """Whoever is asked sees it, and a yes that was recorded holds for nothing else."""
+
+    def asking(value: str) -> Workflow:
+        return drawn({"a": box("human.approve", set={"value": value, "about": "Pay this?"})}, o="a.approved")
+
+    person = Somebody(a=True)
+    first = play(engine, asking("10 euros"), person=person, record=True)
+    assert "10 euros" in next(one.asks for one in first.events if isinstance(one, e.NodeWaiting))
+    changed = play(engine, asking("1000000 euros"), replay=first.result.run)
+    assert "a" in changed.result.failures
+    assert play(engine, asking("10 euros"), replay=first.result.run).outputs == {"o": "10 euros"}
+    long = [play(engine, asking("x" * 5_000 + end), person=person).events for end in "ab"]
+    asked = [next(one.asks for one in events if isinstance(one, e.NodeWaiting)) for events in long]
+    assert asked[0] != asked[1] and max(map(len, asked)) < 2_500
 
 
 def test_one_node_asks_about_every_item_of_a_list(engine):

@@ -6,10 +6,12 @@ do, and `phloem runs answer` answers from wherever one is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from phloem.nodes.checks import one_of
+from phloem.runtime.codec import digest, json_form
 from phloem.runtime.context import Context
 from phloem.runtime.declare import In, Out, Setting, node
 from phloem.runtime.document.fields import seconds_of
@@ -19,6 +21,8 @@ from phloem.runtime.ports import Ports, PortType, expect
 from phloem.runtime.values import UNLIT
 
 LONGEST: Final = 10 * 366 * 86_400.0
+MOST_SHOWN: Final = 2_000
+"""Characters of a value that are shown to whoever decides about it."""
 _ABOUT: Final = "What to ask"
 _TIMEOUT: Final = "How long an answer may take (30s, 2h, 3 days), also while the run is left off; empty for ever"
 Settings = Mapping[str, Any]
@@ -90,12 +94,13 @@ async def approve(
 ) -> Verdict:
     """Send a value one way if a person approves, and the other way if not.
 
-    Only one of the two outputs is lit; nodes that hang only on the other one are skipped. Without an answer in time
-    it is refused, unless `default` says otherwise.
+    The value is shown below the question and belongs to it: an answer that was recorded for another value does not
+    count. Only one of the two outputs is lit; nodes that hang only on the other one are skipped. Without an answer in
+    time it is refused, unless `default` says otherwise.
     """
     one_of("default", default, ["refused", "approved", "fail"])
     try:
-        approved = await ctx.ask(about, type="boolean", timeout=_seconds(timeout))
+        approved = await ctx.ask(_with(about, value), type="boolean", timeout=_seconds(timeout))
     except NodeTimeout:
         if default == "fail":
             raise
@@ -138,6 +143,17 @@ async def choose(
             raise
         return default
     return chosen
+
+
+def _with(about: str, value: Any) -> str:
+    """The question with what it is about. Of a long value there is the beginning, and a digest of the whole."""
+    if value is None:
+        return about
+    text = value if isinstance(value, str) else json.dumps(json_form(value), ensure_ascii=False, indent=2)
+    if len(text) > MOST_SHOWN:
+        whole = digest(text.encode("utf-8", "surrogatepass")).hex()[:12]
+        text = f"{text[:MOST_SHOWN]}… ({len(text):,} characters, {whole})"
+    return f"{about}\n{text}"
 
 
 def _seconds(text: str) -> float | None:

@@ -63,6 +63,8 @@ class NestedBody:
             return await self._given(run, inputs)
         finally:
             self._running.discard(run)
+            if not self.light:
+                self._work.look()
 
     def rests(self) -> bool:
         """True if it runs, and every run of it waits for people only."""

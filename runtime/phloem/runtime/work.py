@@ -71,6 +71,12 @@ class Work:
         """True if every call that is under way waits for a person."""
         return 0 < self._calls == self._asking + sum(body.rests() for body in self._bodies)
 
+    def look(self) -> None:
+        """One of several calls has ended: what is left may all wait for people."""
+        people = self.scheduler.scope.people
+        if people is not None and people.wait:
+            self.scheduler.outermost.look()
+
     async def _within_limit(self, work: Coroutine[Any, Any, tuple[Any, ...]]) -> tuple[Any, ...]:
         """What `work` gives; LimitReached once the step has spent too much, or has worked for too long."""
         if self.step.limit.seconds is None:
@@ -126,9 +132,7 @@ class Work:
             return await self._recalled_or_executed(inputs, hashes, item)
         finally:
             self._calls -= 1
-            people = self.scheduler.scope.people
-            if people is not None and people.wait:
-                self.scheduler.outermost.look()
+            self.look()
 
     async def _recalled_or_executed(
         self, inputs: dict[str, Any], hashes: dict[str, bytes] | None, item: str | None

@@ -92,8 +92,12 @@ def _tell_waiting(result: Result) -> None:
     sys.stdout.flush()
     print(f"waiting: {result.run} goes on when it is answered", file=sys.stderr)
     for one in result.questions:
-        lines = [*one.asks.splitlines()[:3], ""]
-        print(printable(f"  {one.node} asks: {lines[0]}"), file=sys.stderr)
+        first, *rest = one.asks.splitlines() or [""]
+        print(printable(f"  {one.node} asks: {first}"), file=sys.stderr)
+        for line in rest[:LINES_SHOWN]:
+            print(printable(f"      {line[:200]}"), file=sys.stderr)
+        if len(rest) > LINES_SHOWN or any(len(line) > 200 for line in rest):
+            print(f"      … (phloem runs show {result.run} shows all of it)", file=sys.stderr)
         words = [shlex.quote(choice) for choice in one.choices] or _EXAMPLES.get(one.type, ["ANSWER"])
         until = "" if one.deadline is None else time.strftime(", until %Y-%m-%d %H:%M:%S", time.localtime(one.deadline))
         node = shlex.quote(one.node)
@@ -102,6 +106,8 @@ def _tell_waiting(result: Result) -> None:
         )
 
 
+LINES_SHOWN: Final = 8
+"""Lines of what a question is about that are shown when a run leaves off."""
 _EXAMPLES: Final = {"boolean": ["yes", "no"], "number": ["3"], "json": ["'{…}'"]}
 
 
