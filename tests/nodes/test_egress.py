@@ -21,6 +21,8 @@ from support.model_server import serving_models
 from support.openai_server import OpenAIServer
 from support.web_server import Answer, WebServer, serving
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["support.hosted_fixtures"]
 
 

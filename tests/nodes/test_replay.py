@@ -27,6 +27,8 @@ from support.journals import begun, ended
 from support.model_server import Failure, Said
 from support.web_server import Answer, page, serving
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["support.hosted_fixtures"]
 
 
