@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from phloem.runtime.cli.schedule_arguments import OWN
 from phloem.runtime.cli.schedule_shown import list_all, next_words, show, tell_if_not_served
+from phloem.runtime.cli.signals import told_to_stop
 from phloem.runtime.document.fields import seconds_of
 from phloem.runtime.errors import ConfigError
 from phloem.runtime.home import Home
@@ -147,15 +147,10 @@ async def _run_and_follow(schedule: Schedule, home: Home) -> int:
         raise ConfigError(f"{schedule.name} is running already", hint=log)
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
-    for one in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(one, lambda: stopping.append(loop.create_task(launch.cancel())))
-    following = asyncio.ensure_future(_follow(launch))
-    ending = await launch.ending()
-    await following
-    for one in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(one)
+    with told_to_stop(lambda: stopping.append(loop.create_task(launch.cancel()))):
+        following = asyncio.ensure_future(_follow(launch))
+        ending = await launch.ending()
+        await following
     code = launch.process.returncode or 0
     print(f"{schedule.name}: {ending.status}; its log is {launch.log}", file=sys.stderr)
     # One that was ended by a signal has a number below 0.
@@ -208,11 +203,8 @@ def _serve(given: argparse.Namespace, home: Home) -> int:
 
     async def serve() -> None:
         service = Service(home, tell=_tell, at_once=given.at_once)
-        loop = asyncio.get_running_loop()
-        for one in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(one, service.stop)
-        await service.run(grace)
+        with told_to_stop(service.stop):
+            await service.run(grace)
 
     asyncio.run(serve())
     return 0

@@ -10,16 +10,16 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from phloem.runtime.cli import INTERRUPTED, complain
 from phloem.runtime.cli.limits import parse_limits
 from phloem.runtime.cli.run import given_inputs, print_result, progress, run_on, seal_if_offline
+from phloem.runtime.cli.signals import told_to_stop
 from phloem.runtime.document import load
 from phloem.runtime.engine import Engine
 from phloem.runtime.errors import ConfigError, PhloemError, WorkflowError
@@ -63,12 +63,12 @@ class _Watching:
         try:
             seal_if_offline(self.engine, self.given)
             while True:
-                with _told_to_stop(self.stop):
+                with told_to_stop(self.stop.set):
                     before = self._aim()
                 result, found = await self._run(before)
                 if result is not None and result.status == "cancelled":
                     return INTERRUPTED
-                with _told_to_stop(self.stop):
+                with told_to_stop(self.stop.set):
                     found = found or await self._change(before)
                 if self.stop.is_set():
                     return 0
@@ -180,24 +180,6 @@ def _own_places(given: argparse.Namespace, home: Home) -> Iterator[Path]:
     trace = Choice.read(os.environ, Settings.load(home))
     if trace is not None and trace.path is not None:
         yield trace.path
-
-
-@contextmanager
-def _told_to_stop(stop: asyncio.Event) -> Iterator[None]:
-    """While no run goes on, Ctrl-C and a polite kill say that it is enough."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    handled: list[signal.Signals] = []
-    # On Windows Ctrl-C ends the program as it is.
-    with suppress(NotImplementedError):
-        for one in signals:
-            loop.add_signal_handler(one, stop.set)
-            handled.append(one)
-    try:
-        yield
-    finally:
-        for one in handled:
-            loop.remove_signal_handler(one)
 
 
 def _kept(text: str) -> str:
